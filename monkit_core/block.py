@@ -1,0 +1,72 @@
+"""Blocks: a ``with`` statement that runs in a span."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from monkit_core.engine import finish, start
+from monkit_core.span import CURRENT, Span, Trace
+
+if TYPE_CHECKING:
+    from monkit_core.func import Func
+
+__all__ = ["Block", "RootBlock"]
+
+
+class Block(AbstractContextManager[Span], AbstractAsyncContextManager[Span]):
+    """A block that runs in a span: ``with block:`` or ``async with block:``.
+
+    One object may be shared by nested, interleaved and concurrent blocks, and
+    a block may be left in another context than it was entered in: leaving ends
+    the innermost open span of this object seen from the current span, or else
+    its last open one.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[Span, None] = {}
+
+    @abstractmethod
+    def _start(self) -> Span:
+        """Start the span of one entry."""
+
+    def __enter__(self) -> Span:
+        span = self._start()
+        self._open[span] = None
+        return span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        span = CURRENT.get()
+        while span is not None and span not in self._open:
+            span = span.outer
+        if span is None:
+            span = next(reversed(self._open), None)
+        if span is not None:
+            self._open.pop(span, None)
+            finish(span, error)
+
+    async def __aenter__(self) -> Span:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+class RootBlock(Block):
+    """A block whose span is the root of a trace, whatever is current."""
+
+    def __init__(self, func: Func, trace: Callable[[], Trace], parent_id: int | None) -> None:
+        super().__init__()
+        self._func = func
+        self._trace = trace
+        self._parent_id = parent_id
+
+    def _start(self) -> Span:
+        return start(self._func, trace=self._trace(), parent_id=self._parent_id)

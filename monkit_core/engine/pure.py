@@ -1,0 +1,179 @@
+"""The engine in plain Python: what happens when a monitored call starts and ends.
+
+This is the specification. The order of steps matters near the recursion limit
+and between threads: a span is registered only after every step that could
+raise has been taken, and whoever removes a span from a live list is the one
+who may move it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from monkit_core.clock import monotonic_ns
+from monkit_core.errors import error_name, is_panic, is_success
+from monkit_core.span import CURRENT, Span, Trace
+
+if TYPE_CHECKING:
+    from monkit_core.func import Func
+
+__all__ = ["Recorder", "finish", "monitor_coroutine", "monitor_function", "start"]
+
+Recorder = Callable[[tuple[Any, ...], dict[str, Any]], tuple[str, ...]]
+"""Turns the arguments of a call into the texts that its span keeps."""
+
+
+def start(func: Func, args: tuple[str, ...] = (), *, trace: Trace | None = None, parent_id: int | None = None) -> Span:
+    """Start a span of *func* and make it current.
+
+    Args:
+        func: the function that is called.
+        args: recorded arguments.
+        trace: makes the span a root of this trace, whatever is current.
+        parent_id: of its remote parent, with *trace*.
+    """
+    outer = CURRENT.get()
+    if trace is None and outer is not None:
+        parent: Span | None = outer
+        trace = outer.trace
+        parent_id = outer.id
+        caller: Func | None = outer.func
+    else:
+        parent = caller = None
+        if trace is None:
+            trace = Trace(func.live)
+    callers = func.callers
+    if caller not in callers:
+        callers.setdefault(caller, 0)
+    span = Span(func, trace, parent, parent_id, outer, args)
+    CURRENT.set(span)
+    # No call up to the next comment: nothing can raise while the span is half registered.
+    # (What `finish` needs of the stack, the lines above have just used.)
+    func.current = current = func.current + 1
+    if current > func.highwater:
+        func.highwater = current
+    callers[caller] += 1
+    trace.span_count += 1
+    live = trace.live
+    if parent is None:
+        live.roots[span] = None
+    else:
+        parent.children[span] = None
+    # Registered.
+    if parent is None:
+        if live.trace_callbacks and not trace.announced:
+            trace.announced = True
+            live.trace_started(trace)
+    elif parent.finish_ns:
+        _orphan(parent, span)
+    if trace.observers or live.observers:
+        live.span_started(span)
+    return span
+
+
+def finish(span: Span, error: BaseException | None = None) -> None:
+    """End *span*, which raised *error* or returned; a second time does nothing."""
+    if span.finish_ns:
+        return
+    now = monotonic_ns()
+    span.finish_ns = now
+    func = span.func
+    trace = span.trace
+    func.current -= 1
+    trace.span_count -= 1
+    if error is None or not _record_failure(span, error, now):
+        error = None
+        func.success_times.observe(now - span.start_ns)
+    for child in tuple(span.children):
+        _orphan(span, child)
+    live = trace.live
+    parent = span.parent
+    if span.orphaned:
+        live.orphans.pop(span, None)
+    elif parent is None:
+        live.roots.pop(span, None)
+    else:
+        parent.children.pop(span, None)
+    current = CURRENT.get()
+    if current is span:
+        CURRENT.set(span.outer)
+    else:
+        _take_out(current, span)
+    # Otherwise a chain of tasks that each start the next would keep every span alive.
+    span.parent = span.outer = None
+    if trace.observers or live.observers:
+        live.span_finished(span, error)
+
+
+def _record_failure(span: Span, error: BaseException, now: int) -> bool:
+    """Count how *span* failed; false if ending by *error* is a success."""
+    try:
+        if is_success(error):
+            return False
+        name = error_name(error)
+        panicked = is_panic(error)
+    except RecursionError:  # hardly any stack is left, most likely the error is just that
+        name = error.__class__.__name__
+        panicked = False
+    span.error_name = name
+    span.panicked = panicked
+    span.func.failed(None if panicked else name, now - span.start_ns)
+    return True
+
+
+def _orphan(parent: Span, child: Span) -> None:
+    """Move *child*, which outlives *parent*, to the roots of the live list."""
+    if parent.children.pop(child, child) is child:
+        return  # it ended, or another thread moves it
+    child.orphaned = True
+    orphans = child.trace.live.orphans
+    orphans[child] = None
+    if child.finish_ns:  # it ended meanwhile in another thread and did not find itself there
+        orphans.pop(child, None)
+
+
+def _take_out(current: Span | None, span: Span) -> None:
+    """Blocks ended in another order than they began: let what stands inside *span* restore past it."""
+    while current is not None:
+        if current.outer is span:
+            current.outer = span.outer
+            return
+        current = current.outer
+
+
+def monitor_function(func: Func, call: Callable[..., Any], record: Recorder | None) -> Callable[..., Any]:
+    """A function that calls *call* in a span of *func*."""
+
+    @functools.wraps(call)
+    def monitored(*args: Any, **kwargs: Any) -> Any:
+        span = start(func) if record is None else start(func, record(args, kwargs))
+        try:
+            result = call(*args, **kwargs)
+        except BaseException as error:
+            finish(span, error)
+            raise
+        finish(span)
+        return result
+
+    return monitored
+
+
+def monitor_coroutine(
+    func: Func, call: Callable[..., Coroutine[Any, Any, Any]], record: Recorder | None
+) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """A coroutine function that awaits *call* in a span of *func*."""
+
+    @functools.wraps(call)
+    async def monitored(*args: Any, **kwargs: Any) -> Any:
+        span = start(func) if record is None else start(func, record(args, kwargs))
+        try:
+            result = await call(*args, **kwargs)
+        except BaseException as error:
+            finish(span, error)
+            raise
+        finish(span)
+        return result
+
+    return monitored

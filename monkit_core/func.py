@@ -1,0 +1,138 @@
+"""Functions: what is known of one monitored function. Calls, errors, times, callers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from monkit_core import ids
+from monkit_core.block import Block, RootBlock
+from monkit_core.distribution import Distribution
+from monkit_core.series import SeriesKey, Stat, Tags
+from monkit_core.span import CURRENT, Live, Trace
+
+__all__ = ["OTHER_ERRORS", "Func"]
+
+OTHER_ERRORS = "other"
+_MOST_ERROR_NAMES = 64
+
+
+class Func:
+    """The record of one function.
+
+    Attributes:
+        id: 63 bits, the same in every process that has a function of this name and tags.
+        scope_name: ``shop.orders``.
+        short_name: ``Orders.create``.
+        tags: pairs that make a series of their own.
+        current: calls that run now.
+        highwater: the most that ever ran at once.
+        panics: calls that ended by a panic.
+        success_times: distribution of nanoseconds; its count is the number of successes.
+        failure_times: the same of errors and panics.
+        callers: how many calls came from which function; ``None`` stands for outside.
+    """
+
+    __slots__ = (
+        "_errors", "_keys", "callers", "current", "failure_times", "highwater", "id", "live", "panics",
+        "scope_name", "short_name", "success_times", "tags",
+    )  # fmt: skip
+
+    def __init__(self, live: Live, scope_name: str, short_name: str, tags: Tags = ()) -> None:
+        self.live = live
+        self.scope_name = scope_name
+        self.short_name = short_name
+        self.tags = tags
+        self.id = ids.func_id(self.full_name, tags)
+        self.current = 0
+        self.highwater = 0
+        self.panics = 0
+        self._errors: dict[str, int] = {}
+        self.success_times = Distribution(integral=True, scale=1e9)
+        self.failure_times = Distribution(integral=True, scale=1e9)
+        self.callers: dict[Func | None, int] = {}
+        pairs = [*tags, ("name", short_name), ("scope", scope_name)]
+        times = SeriesKey("function_times", pairs)
+        self._keys = (
+            SeriesKey("function", pairs),
+            times.with_tag("kind", "success"),
+            times.with_tag("kind", "failure"),
+        )
+
+    @property
+    def full_name(self) -> str:
+        """Scope and short name, joined by a dot."""
+        return f"{self.scope_name}.{self.short_name}"
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """How many errors of each name, in the order of the names; the 65th and later names count as ``other``."""
+        return dict(sorted(self._errors.copy().items()))
+
+    def reset_trace(self) -> Block:
+        """A block of this function that starts a new trace, whatever is current."""
+        return RootBlock(self, lambda: Trace(self.live), None)
+
+    def remote_trace(self, parent_id: int | None, trace: Trace | int | None = None) -> Block:
+        """A block of this function whose parent is a span of another process.
+
+        Args:
+            parent_id: id of the remote span, up to 64 bits.
+            trace: the trace or its id (up to 128 bits); ``None`` takes the
+                current trace, or a new one.
+        """
+
+        def choose() -> Trace:
+            if isinstance(trace, Trace):
+                return trace
+            current = CURRENT.get()
+            if trace is None and current is not None:
+                return current.trace
+            return Trace(self.live, trace)
+
+        return RootBlock(self, choose, parent_id)
+
+    def failed(self, name: str | None, duration_ns: int) -> None:
+        """Count a failure: an error called *name*, or a panic if that is ``None``."""
+        if name is None:
+            self.panics += 1
+        else:
+            errors = self._errors
+            if name not in errors:
+                if len(errors) >= _MOST_ERROR_NAMES:
+                    name = OTHER_ERRORS
+                errors.setdefault(name, 0)
+            errors[name] += 1
+        self.failure_times.observe(duration_ns)
+
+    def reset(self) -> None:
+        """Forget figures and callers; calls that run now stay counted as running."""
+        self.highwater = self.current
+        self.panics = 0
+        self._errors = {}
+        self.success_times.reset()
+        self.failure_times.reset()
+        self.callers = {}
+
+    def stats(self) -> Iterator[Stat]:
+        """Measurement ``function``, then ``function_times`` of successes and of failures."""
+        counts, success_key, failure_key = self._keys
+        success, failure = self.success_times.fields(), self.failure_times.fields()
+        errors = self.errors
+        failures = sum(errors.values()) + self.panics
+        successes = success[0][1]
+        yield Stat(counts, "current", float(self.current))
+        yield Stat(counts, "highwater", float(self.highwater))
+        yield Stat(counts, "successes", successes)
+        for name, count in errors.items():
+            yield Stat(counts.with_tag("error_name", name), "count", float(count))
+        yield Stat(counts, "errors", float(failures - self.panics))
+        yield Stat(counts, "panics", float(self.panics))
+        yield Stat(counts, "failures", float(failures))
+        yield Stat(counts, "total", successes + failures)
+        for field, value in success:
+            yield Stat(success_key, field, value)
+        for field, value in failure:
+            yield Stat(failure_key, field, value)
+
+    def __repr__(self) -> str:
+        return f"<Func {self.full_name}>"

@@ -1,0 +1,282 @@
+"""Meters: things one counts. Counters, gauges, meters, the difference of two, timers.
+
+Counting relies on what `monkit_core.span` says of the interpreter lock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import TracebackType
+
+from monkit_core import faults
+from monkit_core.clock import NS_PER_S, monotonic_ns
+from monkit_core.distribution import Distribution
+from monkit_core.locks import LOCK
+from monkit_core.series import SeriesKey, Stat
+
+__all__ = ["Counter", "DiffMeter", "Gauge", "Meter", "RunningTimer", "Timer"]
+
+SLICES = 24
+SLICE_NS = 600 * NS_PER_S
+
+
+class Counter:
+    """A number that goes up and down, with the highest and lowest it had.
+
+    Follows ``counter.go`` of the original, without its wrap-around at 64 bits.
+    """
+
+    __slots__ = ("_high", "_low", "_value", "key")
+
+    def __init__(self, key: SeriesKey) -> None:
+        self.key = key
+        self._value = 0
+        self._high: int | None = None
+        self._low: int | None = None
+
+    def set(self, value: int) -> int:
+        """Make it *value*; returns what it was."""
+        before, self._value = self._value, value
+        self._stretch(value)
+        return before
+
+    def inc(self, amount: int = 1) -> int:
+        """Add *amount*; returns the new value."""
+        self._value = value = self._value + amount
+        self._stretch(value)
+        return value
+
+    def dec(self, amount: int = 1) -> int:
+        """Take *amount* away; returns the new value."""
+        return self.inc(-amount)
+
+    def _stretch(self, value: int) -> None:
+        if self._high is None or value > self._high:
+            self._high = value
+        if self._low is None or value < self._low:
+            self._low = value
+
+    @property
+    def value(self) -> int:
+        """The number now."""
+        return self._value
+
+    @property
+    def high(self) -> int:
+        """The highest it was, 0 before the first use."""
+        return self._high or 0
+
+    @property
+    def low(self) -> int:
+        """The lowest it was, 0 before the first use."""
+        return self._low or 0
+
+    def reset(self) -> tuple[int, int, int]:
+        """Start anew; returns value, low and high until now."""
+        before = (self._value, self.low, self.high)
+        self._value, self._low, self._high = 0, None, None
+        return before
+
+    def stats(self) -> Iterator[Stat]:
+        """``high`` and ``low`` (NaN before the first use), ``value``."""
+        high, low = self._high, self._low
+        yield Stat(self.key, "high", math.nan if high is None else float(high))
+        yield Stat(self.key, "low", math.nan if low is None else float(low))
+        yield Stat(self.key, "value", float(self._value))
+
+
+class Gauge:
+    """A number that is asked for when somebody looks.
+
+    A function that raises is reported once and its figure left out. While a
+    call of it has not come back, further readers do not call it again.
+    """
+
+    __slots__ = ("_busy", "key", "read")
+
+    def __init__(self, key: SeriesKey, read: Callable[[], float]) -> None:
+        self.key = key
+        self.read = read
+        self._busy = False
+
+    def stats(self) -> Iterator[Stat]:
+        """``value``, unless it cannot be had."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            value = float(self.read())
+        except Exception as problem:  # a user's function, of any kind
+            faults.report(f"gauge {self.key}", problem)
+            return
+        finally:
+            self._busy = False
+        yield Stat(self.key, "value", value)
+
+
+class Meter:
+    """How many, and how many a second over the last hours.
+
+    The rate is over a sliding window of 24 slices of ten minutes, worked out
+    when read: a slice closes at the first ten-minute mark after something was
+    counted in it, and a mark at that very moment still belongs to it.
+
+    Follows ``meter.go`` of the original, whose slices are moved by a ticking
+    goroutine; ours move when the meter is used.
+    """
+
+    __slots__ = ("_clock", "_closes_ns", "_count", "_epoch_ns", "_slices", "_start_ns", "_stored", "key")
+
+    def __init__(self, key: SeriesKey, clock: Callable[[], int] = monotonic_ns) -> None:
+        self.key = key
+        self._clock = clock
+        self._epoch_ns = clock()
+        self._restart(self._epoch_ns)
+
+    def _restart(self, now: int) -> None:
+        self._slices: deque[tuple[int, int]] = deque([(now, 0)] * (SLICES - 1), maxlen=SLICES - 1)
+        self._start_ns = now  # of the newest slice, whose count stands in _count
+        self._closes_ns = now
+        self._count = 0
+        self._stored = 0  # what left the window, and totals that were set
+
+    def mark(self, amount: int = 1) -> None:
+        """Count *amount* now."""
+        now = self._clock()
+        if now > self._closes_ns:
+            self._advance(now)
+        self._count += amount
+
+    def _advance(self, now: int) -> None:
+        with LOCK:
+            closed_ns = self._closes_ns
+            if now <= closed_ns:
+                return
+            self._closes_ns = self._epoch_ns - (self._epoch_ns - now) // SLICE_NS * SLICE_NS
+            if self._count:
+                count, self._count = self._count, 0
+                self._stored += self._slices[0][1]
+                self._slices.append((self._start_ns, count))
+                self._start_ns = closed_ns
+
+    def set_total(self, total: int) -> None:
+        """Let the total be *total*; the rate stays what it is."""
+        with LOCK:
+            self._stored += total - self.total
+
+    def reset(self, total: int = 0) -> None:
+        """Start anew from *total*."""
+        with LOCK:
+            self._restart(self._clock())
+            self._stored = total
+
+    @property
+    def total(self) -> int:
+        """How many since the start."""
+        with LOCK:
+            return self._stored + sum(count for _, count in self._slices) + self._count
+
+    @property
+    def rate(self) -> float:
+        """How many a second over the window; 0 in its first instant."""
+        now = self._clock()
+        if now > self._closes_ns:
+            self._advance(now)
+        with LOCK:
+            passed_ns = now - self._slices[0][0]
+            counted = sum(count for _, count in self._slices) + self._count
+        return counted * NS_PER_S / passed_ns if passed_ns > 0 else 0.0
+
+    def stats(self) -> Iterator[Stat]:
+        """``rate`` a second and ``total``."""
+        yield Stat(self.key, "rate", self.rate)
+        yield Stat(self.key, "total", float(self.total))
+
+
+class DiffMeter:
+    """The difference of two meters."""
+
+    __slots__ = ("key", "minuend", "subtrahend")
+
+    def __init__(self, key: SeriesKey, minuend: Meter, subtrahend: Meter) -> None:
+        self.key = key
+        self.minuend = minuend
+        self.subtrahend = subtrahend
+
+    def stats(self) -> Iterator[Stat]:
+        """``rate`` and ``total`` of the first less those of the second."""
+        yield Stat(self.key, "rate", self.minuend.rate - self.subtrahend.rate)
+        yield Stat(self.key, "total", float(self.minuend.total - self.subtrahend.total))
+
+
+class RunningTimer:
+    """One run of a timer."""
+
+    __slots__ = ("_outer", "_start_ns", "_stopped", "_timer")
+
+    def __init__(self, timer: Timer) -> None:
+        self._timer = timer
+        self._stopped = False
+        self._outer: RunningTimer | None = None
+        self._start_ns = monotonic_ns()
+
+    def stop(self) -> float:
+        """Seconds since the start; the first call is the one that counts."""
+        elapsed_ns = monotonic_ns() - self._start_ns
+        if not self._stopped:
+            self._stopped = True
+            self._timer.distribution.observe(elapsed_ns)
+        return elapsed_ns / NS_PER_S
+
+
+_innermost: ContextVar[RunningTimer | None] = ContextVar("monkit_timer", default=None)
+
+
+class Timer:
+    """Durations of blocks: ``with mon.timer("decode"): ...``, or `start` and `RunningTimer.stop`.
+
+    One timer may be shared by nested, interleaved and concurrent blocks, and a
+    block may be left in another context than it was entered in.
+    """
+
+    __slots__ = ("_open", "distribution", "key")
+
+    def __init__(self, key: SeriesKey) -> None:
+        self.key = key
+        self.distribution = Distribution(integral=True, scale=1e9)
+        self._open: dict[RunningTimer, None] = {}
+
+    def start(self) -> RunningTimer:
+        """Start a run that is stopped by hand."""
+        return RunningTimer(self)
+
+    def __enter__(self) -> RunningTimer:
+        run = RunningTimer(self)
+        run._outer = _innermost.get()
+        _innermost.set(run)
+        self._open[run] = None
+        return run
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        run = innermost = _innermost.get()
+        while run is not None and run not in self._open:
+            run = run._outer
+        if run is None:
+            run = next(reversed(self._open), None)
+        if run is None:
+            return
+        self._open.pop(run, None)
+        run.stop()
+        if innermost is run:
+            _innermost.set(run._outer)
+        run._outer = None  # a chain of tasks that start each other must not keep all runs alive
+
+    def stats(self) -> Iterator[Stat]:
+        """The fields of a distribution, in seconds."""
+        key = self.key
+        return (Stat(key, field, value) for field, value in self.distribution.fields())

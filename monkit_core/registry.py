@@ -1,0 +1,125 @@
+"""Registries: all state of what is measured. Scopes, live spans, watchers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from monkit_core.func import Func
+from monkit_core.locks import LOCK
+from monkit_core.scope import Scope
+from monkit_core.series import Stat
+from monkit_core.span import Live, Span, SpanObserver, Trace
+from monkit_core.text import clean
+
+__all__ = ["Registry", "default_registry", "package", "scope"]
+
+
+class Registry:
+    """Scopes and their figures, spans that run now, and who watches.
+
+    Most programs have one, `default_registry`.
+    """
+
+    def __init__(self) -> None:
+        self.live = Live()
+        self._scopes: dict[str, Scope] = {}
+
+    def scope(self, name: str) -> Scope:
+        """The scope of this name."""
+        name = clean(name)
+        found = self._scopes.get(name)
+        if found is None:
+            with LOCK:
+                found = self._scopes.setdefault(name, Scope(self.live, name))
+        return found
+
+    def package(self) -> Scope:
+        """The scope named after the calling module; ``monkit.package`` says how."""
+        return self.scope(_module_name(sys._getframe(1).f_globals))
+
+    def scopes(self) -> list[Scope]:
+        """Scopes in the order of their names."""
+        return [found for _, found in sorted(self._scopes.copy().items())]
+
+    def funcs(self) -> list[Func]:
+        """All functions, in the order of scopes, names and tags."""
+        return [func for found in self.scopes() for func in found.funcs()]
+
+    def stats(self) -> Iterator[Stat]:
+        """All figures, in the order of scopes."""
+        for found in self.scopes():
+            yield from found.stats()
+
+    def root_spans(self) -> list[Span]:
+        """Spans that run now and have no running parent here, by start: roots, remote roots, orphans."""
+        return _by_start([*self.live.roots.copy(), *self.live.orphans.copy()])
+
+    def all_spans(self) -> Iterator[tuple[int, Span]]:
+        """All spans that run now with their depth, parents before children, siblings by start."""
+        waiting = [(0, span) for span in reversed(self.root_spans())]
+        while waiting:
+            depth, span = waiting.pop()
+            yield depth, span
+            waiting.extend((depth + 1, child) for child in reversed(_by_start(list(span.children.copy()))))
+
+    def observe_traces(self, callback: Callable[[Trace], object]) -> Callable[[], None]:
+        """Call *callback* with every new trace; returns what ends that.
+
+        A callback that raises is logged once, counted and dropped.
+        """
+        return self.live.observe_traces(callback)
+
+    def observe_spans(self, observer: SpanObserver) -> Callable[[], None]:
+        """Tell *observer* of every span of every trace; returns what ends that.
+
+        It may see a finish whose start it did not see. An observer that raises
+        is logged once, counted and dropped.
+        """
+        return self.live.observe_spans(observer)
+
+    @property
+    def watcher_count(self) -> int:
+        """How many callbacks and observers watch this registry."""
+        return len(self.live.observers) + len(self.live.trace_callbacks)
+
+
+def _by_start(spans: list[Span]) -> list[Span]:
+    spans.sort(key=lambda span: (span.start_ns, span.id))
+    return spans
+
+
+def _module_name(module: Mapping[str, Any]) -> str:
+    """The name of a module by its globals; of the main program what a reader would call it."""
+    name = module.get("__name__")
+    if isinstance(name, str) and name != "__main__":
+        return name
+    spec_name = getattr(module.get("__spec__"), "name", None)
+    if isinstance(spec_name, str) and spec_name != "__main__":
+        return spec_name.removesuffix(".__main__")
+    file = module.get("__file__")
+    if not isinstance(file, str):
+        return "main"
+    path = PurePath(file)
+    return path.parent.stem if path.name == "__main__.py" and path.parent.name else path.stem
+
+
+default_registry = Registry()
+"""The registry of the program."""
+
+
+def scope(name: str) -> Scope:
+    """The scope of this name in the default registry."""
+    return default_registry.scope(name)
+
+
+def package() -> Scope:
+    """The scope in the default registry that is named after the calling module.
+
+    Of a program run as ``__main__``: ``-m pkg.mod`` gives ``pkg.mod``, ``-m
+    pkg`` gives ``pkg``, a file its stem, a folder or zip its name, standard
+    input or ``-c`` gives ``main``.
+    """
+    return default_registry.scope(_module_name(sys._getframe(1).f_globals))

@@ -1,0 +1,169 @@
+"""Scopes: a named home for series and functions, one per module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar, overload
+
+from monkit_core.func import Func
+from monkit_core.locks import LOCK
+from monkit_core.meters import Counter, DiffMeter, Gauge, Meter, Timer
+from monkit_core.series import SeriesKey, Stat, StatSource, Tags, make_tags
+from monkit_core.span import Live
+from monkit_core.task import Task, monitor
+from monkit_core.text import clean
+from monkit_core.values import BoolVal, DurationVal, FloatVal, IntVal
+
+__all__ = ["Scope"]
+
+S = TypeVar("S", bound=StatSource)
+F = TypeVar("F", bound=Callable[..., Any])
+TagMap = Mapping[str, object] | None
+
+
+class Scope:
+    """Makes and keeps the series and functions of one name.
+
+    Every accessor gets what is there or makes it. Keywords are tags, and so is
+    ``tags={...}`` for keys that are no identifiers; values are turned into text.
+
+    All accessors raise `ValueError` for a tag that the engine sets itself and
+    `TypeError` where the name and tags are those of another kind of source.
+    """
+
+    def __init__(self, live: Live, name: str) -> None:
+        self.name = clean(name)
+        self._live = live
+        self._sources: dict[tuple[str, Tags], StatSource] = {}
+        self._funcs: dict[tuple[str, Tags], Func] = {}
+
+    def _source(
+        self, kind: type[S], name: str, tags: TagMap, keywords: Mapping[str, object], make: Callable[[SeriesKey], S]
+    ) -> S:
+        name = clean(name)
+        sorted_tags = make_tags(tags, keywords)
+        source = self._sources.get((name, sorted_tags))
+        if source is None:
+            made = make(SeriesKey(name, [*sorted_tags, ("scope", self.name)]))
+            with LOCK:
+                source = self._sources.setdefault((name, sorted_tags), made)
+        if type(source) is not kind:
+            raise TypeError(
+                f"{name!r} in scope {self.name!r} is a {type(source).__name__} already; "
+                f"a {kind.__name__} needs another name or other tags"
+            )
+        return source
+
+    def counter(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> Counter:
+        """A number that goes up and down."""
+        return self._source(Counter, name, tags, keywords, Counter)
+
+    def gauge(self, name: str, read: Callable[[], float], /, *, tags: TagMap = None, **keywords: object) -> Gauge:
+        """A number that *read* gives when somebody looks; replaces the function of an earlier gauge of the name."""
+        gauge = self._source(Gauge, name, tags, keywords, lambda key: Gauge(key, read))
+        gauge.read = read
+        return gauge
+
+    def meter(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> Meter:
+        """How many, and how many a second."""
+        return self._source(Meter, name, tags, keywords, Meter)
+
+    def event(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> None:
+        """Mark a meter by one."""
+        self._source(Meter, name, tags, keywords, Meter).mark(1)
+
+    def diff_meter(
+        self, name: str, meter1: Meter, meter2: Meter, /, *, tags: TagMap = None, **keywords: object
+    ) -> DiffMeter:
+        """The difference of two meters, *meter1* less *meter2*."""
+        return self._source(DiffMeter, name, tags, keywords, lambda key: DiffMeter(key, meter1, meter2))
+
+    def timer(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> Timer:
+        """Durations of blocks: ``with scope.timer("decode"): ...``."""
+        return self._source(Timer, name, tags, keywords, Timer)
+
+    def int_val(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> IntVal:
+        """Whole numbers, with quantiles."""
+        return self._source(IntVal, name, tags, keywords, IntVal)
+
+    def float_val(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> FloatVal:
+        """Floating-point numbers, with quantiles."""
+        return self._source(FloatVal, name, tags, keywords, FloatVal)
+
+    def bool_val(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> BoolVal:
+        """Booleans: how often true and false."""
+        return self._source(BoolVal, name, tags, keywords, BoolVal)
+
+    def duration_val(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> DurationVal:
+        """Durations (seconds or `timedelta`), with quantiles."""
+        return self._source(DurationVal, name, tags, keywords, DurationVal)
+
+    def func(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> Func:
+        """The record of a function. Functions have names of their own and never clash with metrics."""
+        name = clean(name)
+        sorted_tags = make_tags(tags, keywords)
+        func = self._funcs.get((name, sorted_tags))
+        if func is None:
+            made = Func(self._live, self.name, name, sorted_tags)
+            with LOCK:
+                func = self._funcs.setdefault((name, sorted_tags), made)
+        return func
+
+    @overload
+    def task(self, function: F, /) -> F: ...
+
+    @overload
+    def task(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        args: Iterable[str] | Mapping[str, object] = (),
+        tags: TagMap = None,
+        **keywords: object,
+    ) -> Task: ...
+
+    def task(
+        self,
+        name: str | Callable[..., Any] | None = None,
+        /,
+        *,
+        args: Iterable[str] | Mapping[str, object] = (),
+        tags: TagMap = None,
+        **keywords: object,
+    ) -> Any:
+        """Monitor a function, a coroutine function, a method or a block.
+
+        ``@scope.task``, ``@scope.task(args=("user_id",), tier="edge")``,
+        ``scope.task("name")(callable_without_a_name)``,
+        ``with scope.task("name"):`` and ``async with scope.task("name"):``.
+
+        Args:
+            name: the function to monitor, or a name instead of the function's own.
+            args: parameters to record on the span; of a block a mapping of values.
+            tags: tags that make a series of their own.
+            **keywords: tags too.
+
+        Raises:
+            TypeError: what is declared cannot be monitored; says why.
+        """
+        sorted_tags = make_tags(tags, keywords)
+        if name is None or isinstance(name, str):
+            return Task(self, name, args, sorted_tags)
+        if args or sorted_tags:
+            raise TypeError("write @mon.task(args=…, tag=…) above the function, or mon.task(…)(function)")
+        return monitor(self, name, None, (), ())
+
+    def funcs(self) -> list[Func]:
+        """Functions in the order of their names and tags."""
+        return [func for _, func in sorted(self._funcs.copy().items())]
+
+    def stats(self) -> Iterator[Stat]:
+        """Metrics in the order of their names and tags, then functions."""
+        for _, source in sorted(self._sources.copy().items(), key=lambda item: item[0]):
+            yield from source.stats()
+        for func in self.funcs():
+            yield from func.stats()
+
+    def __repr__(self) -> str:
+        return f"<Scope {self.name}>"
