@@ -1,0 +1,82 @@
+"""Responses: the few shapes in which bytes leave, and the problems a request can meet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
+
+from starlette.types import Send
+
+__all__ = ["PLAIN_TEXT", "Problem", "send_all", "send_body", "send_chunk", "send_head", "send_problem"]
+
+PLAIN_TEXT = "text/plain; charset=utf-8"
+_CHUNK_BYTES = 65_536
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Problem(Exception):
+    """A request that is answered by an error.
+
+    Args:
+        status: of the response.
+        words: what was found, what was expected, the next step.
+        headers: of the response, beside the usual ones.
+    """
+
+    def __init__(self, status: int, words: str, headers: Headers = ()) -> None:
+        super().__init__(words)
+        self.status = status
+        self.words = words
+        self.headers = headers
+
+
+async def send_problem(send: Send, problem: Problem) -> None:
+    """Send an error as a line of text: the phrase of the status, a colon, the words."""
+    await send_head(send, problem.status, PLAIN_TEXT, problem.headers)
+    await send_body(send, f"{HTTPStatus(problem.status).phrase}: {problem.words}\n".encode())
+
+
+async def send_head(send: Send, status: int, media_type: str, headers: Headers = ()) -> None:
+    """Send status and headers."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", media_type.encode()), *headers],
+        }
+    )
+
+
+async def send_chunk(send: Send, body: bytes) -> None:
+    """Send a part of the body, more follows."""
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def send_body(send: Send, body: bytes) -> None:
+    """Send the body, or its last part."""
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_all(send: Send, chunks: Iterable[str | bytes]) -> None:
+    """Send chunks as they are made, a slice at a time, so that other requests get their turn."""
+    for part in _gathered(chunks):
+        await send_chunk(send, part)
+        await asyncio.sleep(0)
+    await send_body(send, b"")
+
+
+def _gathered(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
+    """Chunks of about 64 KiB out of small ones."""
+    parts: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        part = chunk.encode() if isinstance(chunk, str) else chunk
+        parts.append(part)
+        size += len(part)
+        if size >= _CHUNK_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)

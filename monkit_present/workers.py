@@ -1,0 +1,72 @@
+"""Workers: threads for the pages that run code of the program, such as its gauges.
+
+Such code may never come back. It then costs its page, which says so, and one
+of a few threads; other pages, the event loop and the program's end are not
+held up (which is why this is no ``ThreadPoolExecutor``: those are joined at exit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from monkit_present.responses import Problem
+
+__all__ = ["Workers"]
+
+T = TypeVar("T")
+
+
+class Workers:
+    """Runs work in daemon threads, a few at a time.
+
+    Args:
+        most: threads at once.
+        deadline_s: seconds until a page is given up.
+    """
+
+    def __init__(self, *, most: int = 8, deadline_s: float = 10.0) -> None:
+        self._most = most
+        self._deadline_s = deadline_s
+        self._busy = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Await the outcome of *work*, run in a thread.
+
+        Raises:
+            Problem: no thread is free, or *work* is not done by the deadline.
+        """
+        if self._busy >= self._most:
+            raise Problem(
+                503, f"{self._most} pages wait for a gauge or source that has not come back", ((b"retry-after", b"5"),)
+            )
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[T] = loop.create_future()
+        self._busy += 1
+
+        def deliver(value: T | None, error: BaseException | None) -> None:
+            self._busy -= 1
+            if outcome.done():
+                return
+            if error is None:
+                outcome.set_result(value)  # type: ignore[arg-type]
+            else:
+                outcome.set_exception(error)
+
+        def run() -> None:
+            value, error = None, None
+            try:
+                value = work()
+            except Exception as problem:  # handed to whoever awaits
+                error = problem
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(deliver, value, error)
+
+        threading.Thread(target=run, name="monkit-present-worker", daemon=True).start()
+        try:
+            return await asyncio.wait_for(outcome, self._deadline_s)
+        except TimeoutError:
+            raise Problem(503, f"a gauge or source has not come back in {self._deadline_s:.0f} s") from None
