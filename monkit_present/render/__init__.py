@@ -1,0 +1,1 @@
+"""Renderers: rows in, bytes or text out; pure functions."""
