@@ -1,0 +1,191 @@
+"""The port in a real browser: pages load without a complaint, and nothing hostile runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import monkit_core as monkit
+import monkit_present
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+playwright = pytest.importorskip("playwright.sync_api")
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+HOSTILE = "</title></script><script>document.hacked=1</script><img src=x onerror=document.hacked=1>]]>\"'&\\N"
+
+
+class Visit:
+    """A page in a browser, with what it complained of and whom it asked."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    context = browser.new_context()
+    yield Visit(context.new_page())
+    context.close()
+
+
+@pytest.fixture
+def registry() -> monkit.Registry:
+    return monkit.Registry()
+
+
+@pytest.fixture
+def port(registry: monkit.Registry) -> Iterator[monkit_present.Server]:
+    server = monkit_present.serve(registry, port=0)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def calls(registry: monkit.Registry) -> Iterator[None]:
+    """Calls of ``VLite.HandleHTTP``, one after the other, as long as the test runs."""
+    mon = registry.scope("vlite")
+    over = threading.Event()
+
+    def handle() -> None:
+        with mon.task("VLite.HandleHTTP", args={"path": HOSTILE}):
+            over.wait(0.01)
+            with mon.task("VLite.Proxy") as span:
+                span.annotate(HOSTILE, HOSTILE)
+                over.wait(0.01)
+
+    def drive() -> None:
+        while not over.is_set():
+            handle()
+
+    thread = threading.Thread(target=drive)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+def point_at(page: Page, bar: int) -> tuple[float, float]:
+    """Move the mouse into a bar, and say where that is."""
+    box = page.locator("g.s .b").nth(bar).bounding_box()
+    assert box is not None
+    place = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*place)
+    return place
+
+
+def picture(visit: Visit, port: monkit_present.Server) -> Page:
+    visit.page.goto(f"{port.url}/trace/svg?regex=HandleHTTP")
+    return visit.page
+
+
+@pytest.mark.usefixtures("calls")
+def test_picture_is_drawn_without_a_complaint_and_asks_nobody_else(visit: Visit, port: monkit_present.Server) -> None:
+    page = picture(visit, port)
+    assert page.locator("g.s").count() == 2
+    assert visit.complaints == []
+    assert all(url.startswith(str(port.url)) for url in visit.requests)
+
+
+@pytest.mark.usefixtures("calls")
+def test_script_of_the_picture_shows_details_on_hover_and_zooms_on_click(
+    visit: Visit, port: monkit_present.Server
+) -> None:
+    page = picture(visit, port)
+    assert "hover" in (page.locator("#tip").text_content() or "")
+    place = point_at(page, 1)
+    assert (page.locator("#info").text_content() or "").startswith("vlite.VLite.Proxy · took ")
+    before = page.locator("g.s").nth(1).get_attribute("transform")
+    page.mouse.click(*place)
+    assert page.locator("g.s").nth(1).get_attribute("transform") != before
+    page.keyboard.press("Escape")
+    assert page.locator("g.s").nth(1).get_attribute("transform") == before
+
+
+@pytest.mark.usefixtures("calls")
+def test_hostile_text_is_shown_and_does_not_run(visit: Visit, port: monkit_present.Server) -> None:
+    page = picture(visit, port)
+    point_at(page, 0)
+    assert "onerror" in (page.locator("#info").text_content() or "")
+    assert page.evaluate("document.hacked") is None
+    assert page.locator("img").count() == 0
+    assert visit.complaints == []
+
+
+@pytest.mark.usefixtures("calls")
+def test_picture_can_be_read_with_scripts_off(browser: Browser, port: monkit_present.Server) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{port.url}/trace/svg?regex=HandleHTTP")
+    assert "VLite.Proxy" in page.content()
+    context.close()
+
+
+def test_index_waits_for_the_next_call_and_shows_it(
+    visit: Visit, port: monkit_present.Server, registry: monkit.Registry
+) -> None:
+    task = registry.scope("vlite").task("VLite.HandleHTTP")
+    assert task.func.current == 0
+    page = visit.page
+    page.goto(f"{port.url}/")
+    page.get_by_label("Function name matches").fill("HandleHTTP")
+    page.get_by_role("button", name="Wait for it").click(no_wait_after=True)
+    while registry.watcher_count == 0:
+        page.wait_for_timeout(5)
+    with task:
+        pass
+    page.wait_for_selector("g.s", state="attached")
+    assert visit.complaints == []
+
+
+def test_every_link_of_the_index_opens(visit: Visit, port: monkit_present.Server) -> None:
+    visit.page.goto(f"{port.url}/")
+    links = [link.get_attribute("href") for link in visit.page.get_by_role("link").all()]
+    assert len(links) >= 10
+    for link in links:
+        response = visit.page.goto(f"{port.url}{link}")
+        assert response is not None
+        assert response.status == 200
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_index_never_scrolls_sideways(browser: Browser, port: monkit_present.Server, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    page.goto(f"{port.url}/")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_page_of_another_site_gets_no_picture_and_no_answer(visit: Visit, port: monkit_present.Server) -> None:
+    other = monkit_present.serve(monkit.Registry(), port=0)
+    try:
+        visit.page.goto(str(other.url))
+        outcome = visit.page.evaluate(
+            "url => fetch(url, {mode: 'no-cors'}).then(r => r.type, e => 'refused: ' + e)", f"{port.url}/stats"
+        )
+    finally:
+        other.close()
+    assert outcome.startswith("refused")
