@@ -9,7 +9,6 @@ text.
 from __future__ import annotations
 
 import inspect
-import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -18,27 +17,62 @@ from monkit_core.text import clean, clip
 __all__ = ["recorder", "show", "show_mapping"]
 
 LIMIT = 200
+_MOST_LEVELS = 5
+_BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _STRINGS = (str, bytes, bytearray)
-_containers = reprlib.Repr()
-_containers.maxlevel = 4
-_containers.maxstring = _containers.maxother = _containers.maxlong = LIMIT
-_containers.maxtuple = _containers.maxlist = _containers.maxdict = _containers.maxset = _containers.maxfrozenset = 50
-_CONTAINERS = (tuple, list, dict, set, frozenset)
+_BRACKETS: dict[type, tuple[str, str]] = {
+    tuple: ("(", ")"),
+    list: ("[", "]"),
+    dict: ("{", "}"),
+    set: ("{", "}"),
+    frozenset: ("frozenset({", "})"),
+}
 
 
 def show(name: str, value: object) -> str:
     """``name=repr``, clean, the repr at most 200 characters; a repr that raises is named instead."""
-    kind = type(value)
     try:
-        if kind in _STRINGS:
-            text = repr(value[: LIMIT + 1])  # type: ignore[index]
-        elif kind in _CONTAINERS:
-            text = _containers.repr(value)
-        else:
-            text = repr(value)
+        text = _Repr().text(value, _MOST_LEVELS)
     except Exception as problem:  # the value's own code, of any kind; the measured call must not notice
-        text = f"<{kind.__name__} whose __repr__ raised {type(problem).__name__}>"
+        text = f"<{type(value).__name__} whose __repr__ raised {type(problem).__name__}>"
     return clean(f"{name}={clip(text, LIMIT)}")
+
+
+class _Repr:
+    """The `repr` of one value, which looks no further into it once there is enough text."""
+
+    __slots__ = ("_room",)
+
+    def __init__(self) -> None:
+        self._room = LIMIT
+
+    def text(self, value: Any, levels: int) -> str:
+        kind = type(value)
+        if kind in _BRACKETS:
+            return self._container(value, kind, levels)
+        text = repr(value[: LIMIT + 1] if kind in _STRINGS else value)
+        self._room -= len(text) + len(", ")
+        return text
+
+    def _container(self, value: Any, kind: type, levels: int) -> str:
+        self._room -= len("[], ")
+        if not value:
+            return repr(value)
+        opening, closing = _BRACKETS[kind]
+        if levels == 0:
+            return f"{opening}...{closing}"
+        parts: list[str] = []
+        for item in value.items() if kind is dict else value:
+            if self._room < 0:
+                parts.append("...")
+                break
+            if kind is dict:
+                parts.append(f"{self.text(item[0], levels - 1)}: {self.text(item[1], levels - 1)}")
+            else:
+                parts.append(self.text(item, levels - 1))
+        if kind is tuple and len(value) == 1:
+            closing = ",)"
+        return f"{opening}{', '.join(parts)}{closing}"
 
 
 def show_mapping(values: Mapping[str, object]) -> tuple[str, ...]:
@@ -63,21 +97,25 @@ def recorder(
         raise TypeError(f"{_label(function)} has no parameter {unknown[0]!r}; it has {', '.join(parameters) or 'none'}")
     positions = {name: index for index, name in enumerate(parameters)}
     plan = tuple((name, positions[name], parameters[name]) for name in wanted)
+    keywords = frozenset(name for name, parameter in parameters.items() if parameter.kind in _BY_KEYWORD)
 
     def record(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
-        return tuple(show(name, _find(parameter, index, args, kwargs)) for name, index, parameter in plan)
+        return tuple(show(name, _find(parameter, index, keywords, args, kwargs)) for name, index, parameter in plan)
 
     return record
 
 
-def _find(parameter: inspect.Parameter, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+def _find(
+    parameter: inspect.Parameter, index: int, keywords: frozenset[str], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> object:
+    """The value that *parameter*, the one at *index*, gets in a call; *keywords* are passed by name."""
     if parameter.kind is parameter.VAR_POSITIONAL:
         return args[index:]
     if parameter.kind is parameter.VAR_KEYWORD:
-        return kwargs
+        return {name: value for name, value in kwargs.items() if name not in keywords}
     if index < len(args) and parameter.kind is not parameter.KEYWORD_ONLY:
         return args[index]
-    return kwargs.get(parameter.name, parameter.default)
+    return kwargs.get(parameter.name, parameter.default) if parameter.name in keywords else parameter.default
 
 
 def _label(function: object) -> str:

@@ -41,14 +41,18 @@ class Block(AbstractContextManager[Span], AbstractAsyncContextManager[Span]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        while (span := self._to_leave()) is not None:
+            if self._open.pop(span, span) is None:  # or another thread has just taken this one
+                finish(span, error)
+                return
+
+    def _to_leave(self) -> Span | None:
         span = CURRENT.get()
         while span is not None and span not in self._open:
             span = span.outer
         if span is None:
-            span = next(reversed(self._open), None)
-        if span is not None:
-            self._open.pop(span, None)
-            finish(span, error)
+            span = next(reversed(self._open.copy()), None)  # a copy: other threads enter and leave
+        return span
 
     async def __aenter__(self) -> Span:
         return self.__enter__()

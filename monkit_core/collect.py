@@ -160,9 +160,20 @@ class SpanWaiter:
 
     def __init__(self, registry: Registry, matcher: Matcher, max_spans: int) -> None:
         self._future: Future[Capture] = Future()
-        self._collector = SpanCollector(matcher, self._deliver, max_spans)
+        self._matcher = matcher
+        self._collector = SpanCollector(self._matches, self._deliver, max_spans)
         self._detach = registry.observe_spans(self._collector)
         self._future.add_done_callback(lambda _: self._detach())
+
+    def _matches(self, span: Span) -> bool:
+        try:
+            return self._matcher(span)
+        except RecursionError:
+            raise  # the span is missed, see `Live`
+        except Exception as problem:  # the caller's own code: it belongs to who waits, not to the measured call
+            with suppress(InvalidStateError):
+                self._future.set_exception(problem)
+            return False
 
     def _deliver(self, capture: Capture) -> None:
         with suppress(InvalidStateError):  # cancelled meanwhile
@@ -186,6 +197,7 @@ class SpanWaiter:
         Raises:
             TimeoutError: it has not ended by then; the waiter goes on watching.
             concurrent.futures.CancelledError: it was cancelled.
+            Exception: what the matcher raised.
         """
         return self._future.result(timeout)
 
@@ -222,7 +234,7 @@ def collect_spans(work: Callable[[], object]) -> Capture: ...
 
 
 def collect_spans(work: Callable[[], object]) -> Capture | Awaitable[Capture]:
-    """Run *work* and return the spans that started below the current one meanwhile.
+    """Run *work* and return the spans that ran below the current one meanwhile.
 
     If *work* returns an awaitable, so does this. Without a current span
     nothing can be told apart and the capture is empty. What *work* raises

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monkit_core.locks import LOCK
@@ -21,6 +21,7 @@ RESERVOIR_SIZE = 64
 WINDOW = 1024
 _FOLD_AT = 256
 _FOLD_DEPTH = 8
+_BELOW_ONE = math.nextafter(1.0, 0.0)
 _LIFETIME_QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999))
 _RESERVOIR_QUANTILES = (("r10", 0.1), ("r50", 0.5), ("r90", 0.9), ("r99", 0.99), ("rmax", 1.0))
 
@@ -41,21 +42,21 @@ class Histogram:
     def __init__(self) -> None:
         self._bins: dict[int, int] = {}
 
-    def insert(self, value: float) -> None:
-        """Count one value."""
-        index = self._index(value)
-        self._bins[index] = self._bins.get(index, 0) + 1
-
-    @classmethod
-    def _index(cls, value: float) -> int:
-        """Bin number: 0 for zero, rising with the value, negative below zero."""
-        fraction, exponent = math.frexp(abs(value))
-        if fraction == 0.0 or exponent <= -cls._LIMIT:
-            return 0
-        if exponent > cls._LIMIT:
-            fraction, exponent = math.nextafter(1.0, 0.0), cls._LIMIT
-        index = (exponent + cls._LIMIT) * cls._BINS + int(fraction * 2 * cls._BINS) - cls._BINS + 1
-        return index if value > 0 else -index
+    def insert(self, values: Sequence[float]) -> None:
+        """Count values."""
+        bins, octaves, limit, frexp = self._bins, self._BINS, self._LIMIT, math.frexp
+        for value in values:
+            fraction, exponent = frexp(value)
+            if exponent > limit:
+                fraction, exponent = math.copysign(_BELOW_ONE, fraction), limit
+            # 0 for zero, rising with the value, negative below zero.
+            if fraction == 0.0 or exponent <= -limit:
+                index = 0
+            elif fraction > 0:
+                index = (exponent + limit) * octaves + int(fraction * 2 * octaves) - octaves + 1
+            else:
+                index = -(exponent + limit) * octaves + int(fraction * 2 * octaves) + octaves - 1
+            bins[index] = bins.get(index, 0) + 1
 
     @classmethod
     def _middle(cls, index: int) -> float:
@@ -112,8 +113,6 @@ class Distribution:
     thread, from finalisers and from signal handlers.
 
     Args:
-        accept: turns what was observed into a number, or ``None`` to leave it
-            out; called when values are folded in. ``None`` takes them as they are.
         integral: averages and quantiles are cut to whole numbers, as the
             original's integers and nanoseconds are.
         scale: what published figures are divided by (1e9: nanoseconds to seconds).
@@ -122,7 +121,6 @@ class Distribution:
     """
 
     __slots__ = (
-        "_accept",
         "_count",
         "_folding",
         "_high",
@@ -137,13 +135,10 @@ class Distribution:
         "_sum",
     )  # fmt: skip
 
-    def __init__(
-        self, *, integral: bool, scale: float = 1.0, accept: Callable[[object], float | None] | None = None
-    ) -> None:
-        self._accept = accept
+    def __init__(self, *, integral: bool, scale: float = 1.0) -> None:
         self._integral = integral
         self._scale = scale
-        self._pending: list[object] = []
+        self._pending: list[float] = []
         self._folding = False
         self._reservoir: list[float] = []
         self._sorted: list[float] | None = None
@@ -154,8 +149,8 @@ class Distribution:
         self._high: float = 0
         self._recent: float = 0
 
-    def observe(self, value: object) -> None:
-        """Take in one value. Never raises and never waits."""
+    def observe(self, value: float) -> None:
+        """Take in one number, finite and of up to 64 bits if it is whole. Never raises and never waits."""
         pending = self._pending
         pending.append(value)
         if len(pending) >= _FOLD_AT and LOCK.acquire(blocking=False):
@@ -181,33 +176,36 @@ class Distribution:
             amount = len(pending)
             values = pending[:amount]
             del pending[:amount]
-            for value in values:
-                number = value if self._accept is None else self._accept(value)
-                if number is not None:
-                    self._insert(number)  # type: ignore[arg-type]  # without `accept` only numbers come in
+            if values:
+                self._insert(values)
         finally:
             self._folding = False
 
-    def _insert(self, value: float) -> None:
-        count = self._count
-        if count == 0:
-            self._low = self._high = value
-        elif value < self._low:
-            self._low = value
-        elif value > self._high:
-            self._high = value
-        if count < RESERVOIR_SIZE:
-            self._reservoir.append(value)
-            self._sorted = None
+    def _insert(self, values: list[float]) -> None:
+        low, high = min(values), max(values)
+        if self._count == 0:
+            self._low, self._high = low, high
         else:
-            place = random.randrange(min(count, WINDOW))
+            self._low, self._high = min(self._low, low), max(self._high, high)
+        self._sum += sum(values)
+        self._recent = values[-1]
+        self._histogram.insert(values)
+        self._sample(values)
+        self._count += len(values)
+
+    def _sample(self, values: list[float]) -> None:
+        """Keep the first 64 values; of later ones each takes a place drawn among the last 1,024."""
+        reservoir, rand = self._reservoir, random.random
+        room = RESERVOIR_SIZE - len(reservoir)
+        if room > 0:
+            reservoir.extend(values[:room])
+            self._sorted = None
+            values = values[room:]
+        for count, value in enumerate(values, max(self._count, RESERVOIR_SIZE)):
+            place = int(rand() * (count if count < WINDOW else WINDOW))
             if place < RESERVOIR_SIZE:
-                self._reservoir[place] = value
+                reservoir[place] = value
                 self._sorted = None
-        self._histogram.insert(value)
-        self._count = count + 1
-        self._sum += value
-        self._recent = value
 
     @property
     def count(self) -> int:

@@ -7,6 +7,7 @@ monitored call; the measured program must not notice.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 __all__ = ["count", "report"]
 
@@ -29,7 +30,9 @@ def report(place: str, problem: object) -> None:
     _counts[place] = (seen or 0) + 1
     if seen is None:
         error = problem if isinstance(problem, BaseException) else None
-        _log.warning("%s failed: %r (further failures there are only counted)", place, problem, exc_info=error)
+        # The program's own filters and handlers run here.
+        with suppress(Exception):
+            _log.warning("%s failed: %r (further failures there are only counted)", place, problem, exc_info=error)
 
 
 def count() -> int:

@@ -42,7 +42,7 @@ class Func:
         self.scope_name = scope_name
         self.short_name = short_name
         self.tags = tags
-        self.id = ids.func_id(self.full_name, tags)
+        self.id = ids.func_id(scope_name, short_name, tags)
         self.current = 0
         self.highwater = 0
         self.panics = 0

@@ -29,8 +29,8 @@ def trace_id() -> int:
     return _bits(128) or 1
 
 
-def func_id(full_name: str, tags: tuple[tuple[str, str], ...]) -> int:
-    """The same 63 bits for the same name and tags in every process."""
-    text = "\0".join([full_name, *(f"{key}\1{value}" for key, value in tags)])
+def func_id(scope: str, name: str, tags: tuple[tuple[str, str], ...]) -> int:
+    """The same 63 bits for the same scope, name and tags in every process."""
+    text = "\0".join([scope, name, *(f"{key}\1{value}" for key, value in tags)])
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 1) or 1

@@ -139,7 +139,7 @@ class Meter:
     def _restart(self, now: int) -> None:
         self._slices: deque[tuple[int, int]] = deque([(now, 0)] * (SLICES - 1), maxlen=SLICES - 1)
         self._start_ns = now  # of the newest slice, whose count stands in _count
-        self._closes_ns = now
+        self._closes_ns = now + SLICE_NS - (now - self._epoch_ns) % SLICE_NS
         self._count = 0
         self._stored = 0  # what left the window, and totals that were set
 
@@ -163,9 +163,9 @@ class Meter:
                 self._start_ns = closed_ns
 
     def set_total(self, total: int) -> None:
-        """Let the total be *total*; the rate stays what it is."""
+        """Let *total* be what was counted before the window; marks within it are added, the rate stays what it is."""
         with LOCK:
-            self._stored += total - self.total
+            self._stored = total
 
     def reset(self, total: int = 0) -> None:
         """Start anew from *total*."""
@@ -235,6 +235,15 @@ class RunningTimer:
 _innermost: ContextVar[RunningTimer | None] = ContextVar("monkit_timer", default=None)
 
 
+def _take_out(inner: RunningTimer | None, run: RunningTimer) -> None:
+    """Blocks left in another order than they were entered: let what stands inside *run* see past it."""
+    while inner is not None:
+        if inner._outer is run:
+            inner._outer = run._outer
+            return
+        inner = inner._outer
+
+
 class Timer:
     """Durations of blocks: ``with mon.timer("decode"): ...``, or `start` and `RunningTimer.stop`.
 
@@ -263,18 +272,24 @@ class Timer:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
-        run = innermost = _innermost.get()
+        while (run := self._to_leave()) is not None:
+            if self._open.pop(run, run) is None:  # or another thread has just taken this one
+                run.stop()
+                innermost = _innermost.get()
+                if innermost is run:
+                    _innermost.set(run._outer)
+                else:
+                    _take_out(innermost, run)
+                run._outer = None  # a chain of tasks that start each other must not keep all runs alive
+                return
+
+    def _to_leave(self) -> RunningTimer | None:
+        run = _innermost.get()
         while run is not None and run not in self._open:
             run = run._outer
         if run is None:
-            run = next(reversed(self._open), None)
-        if run is None:
-            return
-        self._open.pop(run, None)
-        run.stop()
-        if innermost is run:
-            _innermost.set(run._outer)
-        run._outer = None  # a chain of tasks that start each other must not keep all runs alive
+            run = next(reversed(self._open.copy()), None)  # a copy: other threads enter and leave
+        return run
 
     def stats(self) -> Iterator[Stat]:
         """The fields of a distribution, in seconds."""

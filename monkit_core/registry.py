@@ -100,7 +100,7 @@ def _module_name(module: Mapping[str, Any]) -> str:
     if isinstance(spec_name, str) and spec_name != "__main__":
         return spec_name.removesuffix(".__main__")
     file = module.get("__file__")
-    if not isinstance(file, str):
+    if not isinstance(file, str) or file.startswith("<"):  # "<stdin>"
         return "main"
     path = PurePath(file)
     return path.parent.stem if path.name == "__main__.py" and path.parent.name else path.stem

@@ -42,7 +42,10 @@ class SpanObserver(Protocol):
 
 
 class Live:
-    """The spans of a registry that run now, and who watches it."""
+    """The spans of a registry that run now, and who watches it.
+
+    A watcher that raises is dropped, unless it only ran out of stack in a deep recursion of the program.
+    """
 
     __slots__ = ("observers", "orphans", "roots", "trace_callbacks")
 
@@ -74,6 +77,8 @@ class Live:
         for callback in self.trace_callbacks:
             try:
                 callback(trace)
+            except RecursionError:
+                pass  # hardly any stack is left for it, which is the program's doing: it misses this one
             except Exception as problem:  # a watcher's own code; it is dropped, the call goes on
                 faults.report(f"trace observer {callback!r}", problem)
                 self._forget(callback)
@@ -83,6 +88,8 @@ class Live:
         for observer in (*span.trace.observers, *self.observers):
             try:
                 observer.span_started(span)
+            except RecursionError:
+                pass  # hardly any stack is left for it, which is the program's doing: it misses this one
             except Exception as problem:  # a watcher's own code; it is dropped, the call goes on
                 self._drop(observer, span, problem)
 
@@ -91,6 +98,8 @@ class Live:
         for observer in (*span.trace.observers, *self.observers):
             try:
                 observer.span_finished(span, error)
+            except RecursionError:
+                pass  # hardly any stack is left for it, which is the program's doing: it misses this one
             except Exception as problem:  # a watcher's own code; it is dropped, the call goes on
                 self._drop(observer, span, problem)
 
@@ -248,14 +257,15 @@ class without_span(AbstractContextManager[None]):  # used like a function
     """Hide the current span for a block: what is called in it starts traces of its own."""
 
     def __init__(self) -> None:
-        self._hidden: Span | None = None
+        self._hidden: list[Span | None] = []
 
     def __enter__(self) -> None:
-        self._hidden = CURRENT.get()
+        self._hidden.append(CURRENT.get())
         CURRENT.set(None)
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        hidden = self._hidden.pop()
         if CURRENT.get() is None:
-            CURRENT.set(self._hidden)
+            CURRENT.set(hidden)

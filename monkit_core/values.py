@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 from monkit_core import faults
 from monkit_core.distribution import Distribution
@@ -12,17 +13,33 @@ from monkit_core.series import SeriesKey, Stat
 
 __all__ = ["BoolVal", "DurationVal", "FloatVal", "IntVal"]
 
-_LARGEST = 2**63
+_LARGEST_WHOLE = 2**63
+_LARGEST = math.nextafter(math.inf, 0)
 
 
 class _Value:
-    """A series key and the distribution of what was observed under it."""
+    """A series key and the distribution of what was observed under it.
+
+    Observations become numbers in the thread that makes them, never under the
+    engine's lock: their conversion is a user's code.
+    """
 
     __slots__ = ("distribution", "key")
 
     def __init__(self, key: SeriesKey, distribution: Distribution) -> None:
         self.key = key
         self.distribution = distribution
+
+    def _take(self, value: object, convert: Callable[[object], float], limit: float) -> None:
+        """Observe what *convert* makes of *value* if it is within ±*limit*; report anything else."""
+        try:
+            number = convert(value)
+            if not -limit <= number <= limit:  # also true of NaN
+                raise ValueError(f"{type(value).__name__} out of range or not a number")
+        except Exception as problem:  # any conversion of a user's object
+            faults.report(f"observing {self.key}", problem)
+        else:
+            self.distribution.observe(number)
 
     def quantile(self, fraction: float) -> float:
         """See `Distribution.quantile`."""
@@ -38,36 +55,25 @@ class _Value:
         return (Stat(key, field, value) for field, value in self.distribution.fields())
 
 
-def _acceptor(key: SeriesKey, convert: Callable[[object], float], limit: float) -> Callable[[object], float | None]:
-    """What turns an observation into a number within ±*limit*, and reports what cannot be one."""
-
-    def accept(value: object) -> float | None:
-        try:
-            number = convert(value)
-        except Exception as problem:  # any conversion of a user's object; reported, never raised
-            faults.report(f"observing {key}", problem)
-            return None
-        if not -limit <= number <= limit:  # also true of NaN
-            faults.report(f"observing {key}", f"{type(value).__name__} out of range or not a number")
-            return None
-        return number
-
-    return accept
+def _no_text(value: object) -> Any:
+    if isinstance(value, str | bytes | bytearray):
+        raise TypeError(f"a number was expected, found {type(value).__name__}")
+    return value
 
 
 def _to_int(value: object) -> int:
-    return value if type(value) is int else int(value)  # type: ignore[call-overload]
+    return value if type(value) is int else int(_no_text(value))
 
 
 def _to_float(value: object) -> float:
-    return float(value)  # type: ignore[arg-type]
+    return value if type(value) is float else float(_no_text(value))
 
 
 def _to_ns(value: object) -> int:
     """Nanoseconds out of seconds or a `timedelta`."""
     if isinstance(value, timedelta):
         return (value // timedelta(microseconds=1)) * 1000
-    return round(float(value) * 1e9)  # type: ignore[arg-type]
+    return round(_to_float(value) * 1e9)
 
 
 class IntVal(_Value):
@@ -76,11 +82,11 @@ class IntVal(_Value):
     __slots__ = ()
 
     def __init__(self, key: SeriesKey) -> None:
-        super().__init__(key, Distribution(integral=True, accept=_acceptor(key, _to_int, _LARGEST)))
+        super().__init__(key, Distribution(integral=True))
 
     def observe(self, value: int) -> None:
         """Take in one number. Never raises."""
-        self.distribution.observe(value)
+        self._take(value, _to_int, _LARGEST_WHOLE)
 
 
 class FloatVal(_Value):
@@ -89,12 +95,11 @@ class FloatVal(_Value):
     __slots__ = ()
 
     def __init__(self, key: SeriesKey) -> None:
-        largest = math.nextafter(math.inf, 0)
-        super().__init__(key, Distribution(integral=False, accept=_acceptor(key, _to_float, largest)))
+        super().__init__(key, Distribution(integral=False))
 
     def observe(self, value: float) -> None:
         """Take in one number. Never raises."""
-        self.distribution.observe(value)
+        self._take(value, _to_float, _LARGEST)
 
 
 class DurationVal(_Value):
@@ -103,15 +108,15 @@ class DurationVal(_Value):
     __slots__ = ()
 
     def __init__(self, key: SeriesKey) -> None:
-        super().__init__(key, Distribution(integral=True, scale=1e9, accept=_acceptor(key, _to_ns, _LARGEST)))
+        super().__init__(key, Distribution(integral=True, scale=1e9))
 
     def observe(self, value: float | timedelta) -> None:
         """Take in one duration: seconds as a float, or a `timedelta`. Never raises."""
-        self.distribution.observe(value)
+        self._take(value, _to_ns, _LARGEST_WHOLE)
 
 
 class BoolVal:
-    """Booleans: how often true, how often false, and which is ahead.
+    """Booleans: how often true, how often false, and which is ahead by how many.
 
     Counting relies on what `monkit_core.span` says of the interpreter lock.
     """
@@ -125,8 +130,13 @@ class BoolVal:
         self._recent = False
 
     def observe(self, value: object) -> None:
-        """Take in the truth of *value*."""
-        if value:
+        """Take in the truth of *value*. Never raises."""
+        try:
+            truth = bool(value)
+        except Exception as problem:  # a user's own notion of truth
+            faults.report(f"observing {self.key}", problem)
+            return
+        if truth:
             self._true += 1
             self._recent = True
         else:
@@ -134,9 +144,9 @@ class BoolVal:
             self._recent = False
 
     def stats(self) -> Iterator[Stat]:
-        """``disposition`` (1 more true, -1 more false, 0 even), ``false``, ``recent``, ``true``."""
+        """``disposition`` (how many more were true than false), ``false``, ``recent``, ``true``."""
         true, false, key = self._true, self._false, self.key
-        yield Stat(key, "disposition", float((true > false) - (true < false)))
+        yield Stat(key, "disposition", float(true - false))
         yield Stat(key, "false", float(false))
         yield Stat(key, "recent", float(self._recent))
         yield Stat(key, "true", float(true))

@@ -96,13 +96,8 @@ def finish(span: Span, error: BaseException | None = None) -> None:
         live.roots.pop(span, None)
     else:
         parent.children.pop(span, None)
-    current = CURRENT.get()
-    if current is span:
-        CURRENT.set(span.outer)
-    else:
-        _take_out(current, span)
-    # Otherwise a chain of tasks that each start the next would keep every span alive.
-    span.parent = span.outer = None
+    _restore(span)
+    span.parent = None
     if trace.observers or live.observers:
         live.span_finished(span, error)
 
@@ -134,13 +129,21 @@ def _orphan(parent: Span, child: Span) -> None:
         orphans.pop(child, None)
 
 
-def _take_out(current: Span | None, span: Span) -> None:
-    """Blocks ended in another order than they began: let what stands inside *span* restore past it."""
-    while current is not None:
-        if current.outer is span:
+def _restore(span: Span) -> None:
+    """Make current again what was so before *span*, if *span* is current here."""
+    current = CURRENT.get()
+    while current is not None and current is not span and current.finish_ns:
+        current = current.outer  # it ended in another context, where nobody could put this one right
+    if current is span:
+        CURRENT.set(span.outer)
+    else:
+        # Blocks ended in another order than they began: let what stands inside restore past this one.
+        while current is not None and current.outer is not span:
+            current = current.outer
+        if current is not None:
             current.outer = span.outer
-            return
-        current = current.outer
+    if span.outer is not None and span.outer.finish_ns:
+        span.outer = None  # otherwise a chain of tasks that each start the next would keep every span alive
 
 
 def monitor_function(func: Func, call: Callable[..., Any], record: Recorder | None) -> Callable[..., Any]:
