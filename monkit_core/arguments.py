@@ -30,12 +30,12 @@ _BRACKETS: dict[type, tuple[str, str]] = {
 
 
 def show(name: str, value: object) -> str:
-    """``name=repr``, clean, the repr at most 200 characters; a repr that raises is named instead."""
+    """``name=repr``, clean, each at most 200 characters; a repr that raises is named instead."""
     try:
         text = _Repr().text(value, _MOST_LEVELS)
     except Exception as problem:  # the value's own code, of any kind; the measured call must not notice
         text = f"<{type(value).__name__} whose __repr__ raised {type(problem).__name__}>"
-    return clean(f"{name}={clip(text, LIMIT)}")
+    return clean(f"{clip(name, LIMIT)}={clip(text, LIMIT)}")
 
 
 class _Repr:

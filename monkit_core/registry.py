@@ -12,7 +12,7 @@ from monkit_core.locks import LOCK
 from monkit_core.scope import Scope
 from monkit_core.series import Stat
 from monkit_core.span import Live, Span, SpanObserver, Trace
-from monkit_core.text import clean
+from monkit_core.text import name_of
 
 __all__ = ["Registry", "default_registry", "package", "scope"]
 
@@ -29,7 +29,7 @@ class Registry:
 
     def scope(self, name: str) -> Scope:
         """The scope of this name."""
-        name = clean(name)
+        name = name_of(name)
         found = self._scopes.get(name)
         if found is None:
             with LOCK:

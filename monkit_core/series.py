@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from monkit_core.text import clean
+from monkit_core.text import clean, name_of
 
 __all__ = ["RESERVED_TAGS", "SeriesKey", "Stat", "StatSource", "Tags", "make_tags"]
 
@@ -30,7 +30,7 @@ def make_tags(tags: Mapping[str, object] | None, keywords: Mapping[str, object])
     """
     if not tags and not keywords:
         return ()
-    merged = {clean(str(key)): clean(str(value)) for key, value in {**(tags or {}), **keywords}.items()}
+    merged = {name_of(str(key)): name_of(str(value)) for key, value in {**(tags or {}), **keywords}.items()}
     refused = sorted(RESERVED_TAGS & merged.keys())
     if refused:
         raise ValueError(f"tag {refused[0]!r} is set by the engine; choose another key")
@@ -52,9 +52,9 @@ class SeriesKey:
     tags: Tags
 
     def __init__(self, measurement: str, tags: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
-        self.measurement = clean(measurement)
+        self.measurement = name_of(measurement)
         pairs = dict(tags)
-        self.tags = tuple(sorted((clean(key), clean(value)) for key, value in pairs.items())) if pairs else ()
+        self.tags = tuple(sorted((name_of(key), name_of(value)) for key, value in pairs.items())) if pairs else ()
         self._text: str | None = None
 
     def with_tag(self, key: str, value: str) -> SeriesKey:

@@ -6,9 +6,12 @@ then on every renderer may rely on text that UTF-8, JSON and XML can hold.
 
 from __future__ import annotations
 
+import hashlib
 import re
 
-__all__ = ["clean", "clip", "describe"]
+__all__ = ["clean", "clip", "describe", "name_of"]
+
+_NAME_LIMIT = 1000
 
 # Control characters but newline and tab, line separators that end a line for some readers,
 # bidirectional overrides that make text read as something else, lone surrogates, and the two
@@ -35,6 +38,17 @@ def clean(text: str) -> str:
 def clip(text: str, limit: int) -> str:
     """At most *limit* characters of *text*, the last one an ellipsis if some went."""
     return text if len(text) <= limit else text[: limit - 1] + _ELLIPSIS
+
+
+def name_of(text: str) -> str:
+    """*text* as a name, a tag or its value: clean, and of at most about 1,000 characters.
+
+    A longer one ends in a hash of the whole, so that different names stay different.
+    """
+    if len(text) <= _NAME_LIMIT:
+        return clean(text)
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{clean(text[: _NAME_LIMIT - 17])}{_ELLIPSIS}{digest}"
 
 
 def describe(value: object, limit: int) -> str:

@@ -63,12 +63,21 @@ class DebugApp:
     Args:
         registry: what it shows.
         hosts: names and addresses that it answers to, beside those of the loopback interface.
+        captures: keeps the waits, with limits of its own if given.
+        workers: run the pages that call the program, likewise.
     """
 
-    def __init__(self, registry: Registry, *, hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        hosts: Iterable[str] = (),
+        captures: Captures | None = None,
+        workers: Workers | None = None,
+    ) -> None:
         self._registry = registry
-        self._captures = Captures(registry)
-        self._workers = Workers()
+        self._captures = Captures(registry) if captures is None else captures
+        self._workers = Workers() if workers is None else workers
         self._guarded: ASGIApp = Guard(
             Router(self._routes(), redirect_slashes=False, default=_not_found),
             hosts=(*LOOPBACK_NAMES, *hosts),
@@ -107,8 +116,6 @@ class DebugApp:
         return page
 
     async def _index(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(b"content-security-policy", index.CONTENT_SECURITY_POLICY.encode())]
-        await send_head(send, 200, "text/html; charset=utf-8", headers)
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
         root = scope.get("root_path", "")
         page = index.render(
@@ -119,6 +126,8 @@ class DebugApp:
             base=f"{scope['scheme']}://{host}{root}",
             root=root,
         )
+        headers = [(b"content-security-policy", index.CONTENT_SECURITY_POLICY.encode())]
+        await send_head(send, 200, "text/html; charset=utf-8", headers)
         await send_all(send, [page])
 
     async def _capture(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope, Send
 
 from monkit_core import Capture, Registry, watch_for_spans
+from monkit_core.text import clean, clip
 from monkit_present.gather import trace_rows
 from monkit_present.query import BadQuery, CaptureQuery, parse_capture_query
 from monkit_present.render import json, trace_svg
@@ -33,23 +34,25 @@ class CaptureFormat:
         media_type: of the response.
         policy: content security policy of the response; ``None`` takes the guard's.
         render: the capture as chunks.
-        end_without: what is sent when the wait ends without a match: why
-            (``timeout`` or ``closed``), what was asked for, seconds waited.
+        end_without: what is sent when the wait ends before a match has: why
+            (``timeout`` or ``closed``), what was asked for, seconds waited,
+            whether a call matched and still runs.
     """
 
     media_type: str
     policy: str | None
     render: Callable[[Capture], Iterable[str | bytes]]
-    end_without: Callable[[str, str, float], str | bytes]
+    end_without: Callable[[str, str, float, bool], str | bytes]
 
 
-def _svg_without(reason: str, words: str, waited_s: float) -> str:
+def _svg_without(reason: str, words: str, waited_s: float, matched: bool) -> str:
     title = "Timed out" if reason == "timeout" else "The server was closed"
-    return trace_svg.render_message(title, [f"No call matched {words} in {waited_s:.0f} s."])
+    line = f"A call matched {words} and still ran after" if matched else f"No call matched {words} in"
+    return trace_svg.render_message(title, [f"{line} {waited_s:.0f} s."])
 
 
-def _json_without(reason: str, words: str, waited_s: float) -> bytes:
-    return json.message({reason: True, "query": words, "waited_s": round(waited_s, 3)})
+def _json_without(reason: str, words: str, waited_s: float, matched: bool) -> bytes:
+    return json.message({reason: True, "query": words, "waited_s": round(waited_s, 3), "matched": matched})
 
 
 CAPTURE_FORMATS = {
@@ -69,6 +72,11 @@ class Captures:
     """The waits of one server: how many there are, and their common end.
 
     All of it happens in the server's event loop.
+
+    Args:
+        registry: whose spans.
+        most: waits at once.
+        keep_alive_s: seconds between signs of life.
     """
 
     def __init__(self, registry: Registry, *, most: int = MAX_WAITS, keep_alive_s: float = KEEP_ALIVE_S) -> None:
@@ -94,7 +102,7 @@ class Captures:
             raise Problem(400, str(problem)) from None
         chosen = CAPTURE_FORMATS.get(format_name)
         if chosen is None:
-            raise Problem(404, f"path not found: {scope['path']}")
+            raise Problem(404, f"path not found: {clip(clean(scope['path']), 200)}")
         if self.waiting >= self._most:
             raise Problem(429, f"{self._most} captures wait already", headers=((b"retry-after", b"5"),))
         policy = [(b"content-security-policy", chosen.policy.encode())] if chosen.policy else []
@@ -141,7 +149,8 @@ class Captures:
                 await send_all(send, chosen.render(match.result()))
             else:
                 reason = "closed" if closing.done() else "timeout"
-                body = chosen.end_without(reason, query.words, time.monotonic() - begun)
+                waited_s = time.monotonic() - begun
+                body = chosen.end_without(reason, query.words, waited_s, waiter.target is not None)
                 await send_body(send, body.encode() if isinstance(body, str) else body)
         finally:
             waiter.cancel()

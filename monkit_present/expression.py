@@ -71,33 +71,50 @@ def _compile_plain(pattern: str) -> Matcher:
             raise BadExpression(f"{character!r} is not supported: {_UNDERSTOOD}")
         else:
             runs[-1].append("" if character == "." else character)
-    return lambda text: _matches(runs, text, at_start=at_start, at_end=at_end)
+    compiled = [_Run(run) for run in runs]
+    return lambda text: _matches(compiled, text, at_start=at_start, at_end=at_end)
 
 
-def _matches(runs: list[list[str]], text: str, *, at_start: bool, at_end: bool) -> bool:
-    """Place the runs one after the other, each as early as it fits: linear but for the length of a run."""
+class _Run:
+    """Characters one after the other, the empty text standing for any.
+
+    Found by the bits of one number, of which each says how far an attempt has
+    come; so every character of a text is looked at once.
+    """
+
+    def __init__(self, characters: list[str]) -> None:
+        self.length = len(characters)
+        self._any = sum(1 << place for place, character in enumerate(characters) if not character)
+        self._places = dict.fromkeys(filter(None, characters), self._any)
+        for place, character in enumerate(characters):
+            if character:
+                self._places[character] |= 1 << place
+
+    def end(self, text: str, start: int, stop: int) -> int:
+        """Where the first place of it that begins at *start* or later ends, at *stop* or before; -1 if nowhere."""
+        if not self.length:
+            return start if start <= stop else -1
+        attempts, whole = 0, 1 << (self.length - 1)
+        for position in range(start, stop):
+            attempts = (attempts << 1 | 1) & self._places.get(text[position], self._any)
+            if attempts & whole:
+                return position + 1
+        return -1
+
+
+def _matches(runs: list[_Run], text: str, *, at_start: bool, at_end: bool) -> bool:
+    """Place the runs one after the other, each as early as it fits."""
     position = 0
-    last = len(runs) - 1
     for number, run in enumerate(runs):
-        if number == last and at_end:
-            place = len(text) - len(run)
-            anchored = number == 0 and at_start
-            return (place == position if anchored else place >= position) and _fits(run, text, place)
+        start, stop = position, len(text)
+        if number == len(runs) - 1 and at_end:
+            start = max(position, len(text) - run.length)
         if number == 0 and at_start:
-            place = 0 if _fits(run, text, 0) else -1
-        else:
-            place = next((at for at in range(position, len(text) - len(run) + 1) if _fits(run, text, at)), -1)
-        if place < 0:
+            stop = min(position + run.length, len(text))
+        position = run.end(text, start, stop)
+        if position < 0:
             return False
-        position = place + len(run)
-    return True
-
-
-def _fits(run: list[str], text: str, place: int) -> bool:
-    """Whether *run*, in which the empty text stands for any character, is at *place*."""
-    return len(text) - place >= len(run) and all(
-        wanted in ("", text[place + offset]) for offset, wanted in enumerate(run)
-    )
+    return not at_end or position == len(text)
 
 
 def nearest(pattern: str, names: Iterable[str]) -> list[str]:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from monkit_core.text import clean, clip
 from monkit_present.responses import Problem, send_problem
 
-__all__ = ["LOOPBACK_NAMES", "Guard", "split_authority"]
+__all__ = ["LOOPBACK_NAMES", "PROTECTIVE_HEADERS", "Guard", "split_authority"]
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -29,7 +29,7 @@ _AUTHORITY = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9._-]{1,253}))(?::(?P<port>[0-9]{1,5}))?"
 )
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.DOTALL | re.IGNORECASE)
-_HEADERS = {
+PROTECTIVE_HEADERS = {
     b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'none'; "
     b"frame-ancestors 'none'; sandbox",
     b"x-content-type-options": b"nosniff",
@@ -39,6 +39,7 @@ _HEADERS = {
     b"cross-origin-resource-policy": b"same-origin",
     b"cross-origin-opener-policy": b"same-origin",
 }
+"""On every response; a page may bring a policy of its own."""
 
 
 def split_authority(text: str) -> tuple[str, int | None]:
@@ -87,7 +88,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 started = True
                 present = {name.lower() for name, _ in message["headers"]}
-                extra = [(name, value) for name, value in _HEADERS.items() if name not in present]
+                extra = [(name, value) for name, value in PROTECTIVE_HEADERS.items() if name not in present]
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 

@@ -33,9 +33,10 @@ class Problem(Exception):
 
 
 async def send_problem(send: Send, problem: Problem) -> None:
-    """Send an error as a line of text: the phrase of the status, a colon, the words."""
+    """Send an error as one line of text: the phrase of the status, a colon, the words."""
+    words = problem.words.replace("\n", "\\n")
     await send_head(send, problem.status, PLAIN_TEXT, problem.headers)
-    await send_body(send, f"{HTTPStatus(problem.status).phrase}: {problem.words}\n".encode())
+    await send_body(send, f"{HTTPStatus(problem.status).phrase}: {words}\n".encode())
 
 
 async def send_head(send: Send, status: int, media_type: str, headers: Headers = ()) -> None:

@@ -26,7 +26,8 @@ from uvicorn.server import ServerState
 
 from monkit_core import Registry, default_registry
 from monkit_present.app import DebugApp
-from monkit_present.guard import LOOPBACK_NAMES
+from monkit_present.guard import LOOPBACK_NAMES, PROTECTIVE_HEADERS
+from monkit_present.responses import PLAIN_TEXT
 
 __all__ = ["Server", "serve"]
 
@@ -34,6 +35,7 @@ _log = logging.getLogger("monkit.present")
 _CLOSE_S = 0.9
 _GRACE_S = 0.5
 _MAX_HEADER_BYTES = 16_384
+_REFUSAL_HEADERS = ((b"content-type", PLAIN_TEXT.encode()), (b"connection", b"close"))
 _servers: weakref.WeakSet[Server] = weakref.WeakSet()
 _abandoned: list[object] = []  # event loops of the parent, kept in a child so that they are not finalised there
 
@@ -47,8 +49,17 @@ class _Protocol(H11Protocol):
         self.access_log = False
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, such as two Host headers, in the words of the other refusals."""
-        super().send_400_response("Bad Request: this is not a valid HTTP request\n")
+        """Refuse what is no HTTP, such as two Host headers, the way of the other refusals; cut what has begun."""
+        cycle = self.cycle
+        begun = cycle is not None and cycle.response_started and (cycle.more_body or not cycle.response_complete)
+        if cycle is not None:
+            cycle.disconnected = True  # its page writes no more
+            cycle.message_event.set()
+        if not begun:
+            headers = [*self.server_state.default_headers, *_REFUSAL_HEADERS, *PROTECTIVE_HEADERS.items()]
+            lines = [b"HTTP/1.1 400 Bad Request", *(b"%s: %s" % header for header in headers)]
+            self.transport.write(b"\r\n".join([*lines, b"", b"Bad Request: this is not a valid HTTP request\n"]))
+        self.transport.close()
 
 
 class _Config(Config):
@@ -122,7 +133,13 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="monkit-present", daemon=True)
         _servers.add(self)
         atexit.register(self.close)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no thread left
+            self._thread = None
+            listener.close()
+            self.close()
+            raise
 
     def _run(self) -> None:
         try:
@@ -184,6 +201,7 @@ class Server:
         self.error = RuntimeError("the process was forked; the debug port stayed with its parent")
         self.url = None
         self._thread = None
+        self._lock = threading.Lock()  # another thread of the parent may have held it
         _abandoned.append(self._loop)
         self._loop = None
         sockets = [self._socket, *(_socket_of(connection.transport) for connection in self._state.connections)]
@@ -235,25 +253,26 @@ def serve(
 
     Raises:
         OSError: the address cannot be bound, with *strict*.
+        OverflowError: there is no such port, with *strict*.
+        UnicodeError: *host* cannot be a name, with *strict*.
+        RuntimeError: the system has no thread left, with *strict*.
         PermissionError: *host* is not of the loopback interface and *insecure* is not set, with *strict*.
     """
     names = tuple(hosts)
     server = Server(DebugApp(default_registry if registry is None else registry, hosts=(host, *names)))
     try:
-        listener = _bind(host, port, insecure=insecure)
-    except (OSError, OverflowError) as problem:
+        server._start(_bind(host, port, insecure=insecure))
+    except (OSError, OverflowError, RuntimeError, UnicodeError) as problem:
         if strict:
             raise
         server.error = problem
         _log.error("no debug port on %s:%s: %s", host, port, problem)
-        return server
-    server._start(listener)
     return server
 
 
 def _bind(host: str, port: int, *, insecure: bool) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     if not insecure and not ipaddress.ip_address(address[0]).is_loopback:
         raise PermissionError(
@@ -263,7 +282,7 @@ def _bind(host: str, port: int, *, insecure: bool) -> socket.socket:
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        listener.bind((address[0], port, *address[2:]))  # a port out of range is refused here only
         listener.listen(128)
         listener.setblocking(False)
     except BaseException:

@@ -57,11 +57,15 @@ class Workers:
                 outcome.set_exception(error)
 
         def run() -> None:
-            value, error = None, None
+            value: T | None = None
+            error: Exception | None = None
             try:
                 value = work()
             except Exception as problem:  # handed to whoever awaits
                 error = problem
+            except BaseException as problem:  # such as an exit: it would end the loop of whoever awaits
+                error = RuntimeError(f"{type(problem).__name__} in a gauge or source")
+                error.__cause__ = problem
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(deliver, value, error)
 

@@ -14,12 +14,12 @@ from monkit_present.rows import QUANTILES, FuncRow, LiveRow, TimesRow
 
 __all__ = ["funcs", "one_line", "ps", "stats"]
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t"})
+_ESCAPES = str.maketrans({"\n": "\\n", "\t": "\\t"})
 
 
 def one_line(text: str) -> str:
     r"""*text* with newline and tab spelt ``\n`` and ``\t``."""
-    return text.translate(_ESCAPES) if "\n" in text or "\t" in text else text
+    return text.translate(_ESCAPES)
 
 
 def ps(rows: Iterable[LiveRow]) -> Iterator[str]:

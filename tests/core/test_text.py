@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from monkit_core.text import clean, clip, describe
+from monkit_core.text import clean, clip, describe, name_of
 
 HOSTILE = [
     ("\x00", "\\x00"),
@@ -60,3 +60,10 @@ def test_describe_is_clean_clipped_and_never_raises() -> None:
     assert describe("\x1b" * 20, 10) == "\\x1b" * 9 + "…"
     assert describe(Unspeakable(), 100) == "<Unspeakable whose __str__ raised RuntimeError>"
     assert describe(NoText(), 100) == "<NoText whose __str__ raised TypeError>"
+
+
+def test_long_names_are_cut_and_different_ones_stay_different() -> None:
+    first, second = name_of("a" * 5000), name_of("a" * 5001)
+    assert first != second
+    assert max(len(first), len(second)) <= 1000
+    assert name_of("a" * 1000) == "a" * 1000

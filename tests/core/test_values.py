@@ -166,6 +166,7 @@ def test_no_log_handler_runs_under_the_engine_s_lock(caplog: pytest.LogCaptureFi
     caplog.handler.addFilter(look)
     value = IntVal(SeriesKey(f"v{os.urandom(8).hex()}"))
     value.observe(2**70)
+    caplog.handler.removeFilter(look)
     assert value.distribution.count == 0
     assert free == [True]
 
