@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from monkit_core.arguments import recorder, show_mapping
 from monkit_core.block import Block
-from monkit_core.engine import monitor_coroutine, monitor_function, start
+from monkit_core.engine import (
+    monitor_async_generator,
+    monitor_coroutine,
+    monitor_function,
+    monitor_generator,
+    start,
+)
 from monkit_core.func import Func
 from monkit_core.series import Tags
 from monkit_core.span import Span
@@ -19,6 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["Task", "monitor", "short_name"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_WRAPPERS: tuple[tuple[Callable[[object], bool], Callable[..., Any]], ...] = (
+    (inspect.iscoroutinefunction, monitor_coroutine),
+    (inspect.isgeneratorfunction, monitor_generator),
+    (inspect.isasyncgenfunction, monitor_async_generator),
+)
 
 
 class Task(Block):
@@ -76,15 +88,13 @@ def monitor(scope: Scope, function: F, name: str | None, args: Iterable[str], ta
         return type(function)(inner)
     if not callable(function) or isinstance(function, type):
         raise TypeError(f"mon.task takes a function, found {type(function).__name__} {function!r}")
-    if _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function):
-        raise TypeError(f"{function!r} is a generator function; monitor a block inside it instead")
     name = name or short_name(function)
     if name is None:
         raise TypeError(f'{type(function).__name__} objects have no name; write mon.task("name")(…)')
     names = (args,) if isinstance(args, str) else tuple(args)
     record = recorder(function, args) if names else None
     func = scope.func(name, tags=dict(tags))
-    wrap = monitor_coroutine if _is(inspect.iscoroutinefunction, function) else monitor_function
+    wrap = next((wrapper for kind, wrapper in _WRAPPERS if _is(kind, function)), monitor_function)
     monitored: Any = wrap(func, function, record)
     monitored.func = func
     return monitored  # type: ignore[no-any-return]

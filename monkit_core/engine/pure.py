@@ -9,7 +9,7 @@ who may move it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from monkit_core.clock import monotonic_ns
@@ -19,7 +19,15 @@ from monkit_core.span import CURRENT, Span, Trace
 if TYPE_CHECKING:
     from monkit_core.func import Func
 
-__all__ = ["Recorder", "finish", "monitor_coroutine", "monitor_function", "start"]
+__all__ = [
+    "Recorder",
+    "finish",
+    "monitor_async_generator",
+    "monitor_coroutine",
+    "monitor_function",
+    "monitor_generator",
+    "start",
+]
 
 Recorder = Callable[[tuple[Any, ...], dict[str, Any]], tuple[str, ...]]
 """Turns the arguments of a call into the texts that its span keeps."""
@@ -178,5 +186,82 @@ def monitor_coroutine(
             raise
         finish(span)
         return result
+
+    return monitored
+
+
+def monitor_generator(
+    func: Func, call: Callable[..., Generator[Any, Any, Any]], record: Recorder | None
+) -> Callable[..., Generator[Any, Any, Any]]:
+    """A generator function that runs *call* in one span of *func*, from the first step to the end.
+
+    Between two steps the caller's current span is current, inside a step the
+    generator's, whatever it left there.
+    """
+
+    @functools.wraps(call)
+    def monitored(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        caller = CURRENT.get()
+        span = start(func) if record is None else start(func, record(args, kwargs))
+        argument: Any = None
+        try:
+            steps = call(*args, **kwargs)
+            value = next(steps)
+            while True:
+                inside = CURRENT.get()
+                CURRENT.set(caller)
+                resume: Callable[[Any], Any] = steps.send
+                try:
+                    argument = yield value
+                except BaseException as error:
+                    resume, argument = steps.throw, error
+                caller = CURRENT.get()
+                CURRENT.set(inside)
+                value = resume(argument)
+        except StopIteration as stop:
+            finish(span)
+            return stop.value
+        except BaseException as error:
+            finish(span, error)
+            raise
+        finally:
+            CURRENT.set(caller)
+            argument = None  # it may be the exception that holds this frame
+
+    return monitored
+
+
+def monitor_async_generator(
+    func: Func, call: Callable[..., AsyncGenerator[Any, Any]], record: Recorder | None
+) -> Callable[..., AsyncGenerator[Any, Any]]:
+    """The same of an async generator function."""
+
+    @functools.wraps(call)
+    async def monitored(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        caller = CURRENT.get()
+        span = start(func) if record is None else start(func, record(args, kwargs))
+        argument: Any = None
+        try:
+            steps = call(*args, **kwargs)
+            value = await anext(steps)
+            while True:
+                inside = CURRENT.get()
+                CURRENT.set(caller)
+                resume: Callable[[Any], Any] = steps.asend
+                try:
+                    argument = yield value
+                except BaseException as error:
+                    resume, argument = steps.athrow, error
+                caller = CURRENT.get()
+                CURRENT.set(inside)
+                value = await resume(argument)
+        except StopAsyncIteration:
+            finish(span)
+        except BaseException as error:
+            finish(span, error)
+            raise
+        finally:
+            CURRENT.set(caller)
+            argument = None  # it may be the exception that holds this frame
 
     return monitored

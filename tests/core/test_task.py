@@ -249,13 +249,6 @@ async def async_generator() -> AsyncIterator[int]:
     yield 1
 
 
-@pytest.mark.parametrize("function", [generator, async_generator])
-def test_generator_is_refused_for_now(function: Callable[[], object]) -> None:
-    _, scope = fresh_scope()
-    with pytest.raises(TypeError, match="is a generator function; monitor a block inside it instead"):
-        scope.task(function)
-
-
 @pytest.mark.parametrize("thing", [Shop, 5, property(lambda self: 1)])
 def test_what_is_no_function_is_refused(thing: Any) -> None:
     _, scope = fresh_scope()
@@ -294,7 +287,7 @@ def test_reserved_tag_is_refused() -> None:
 
 def test_nothing_is_declared_by_what_was_refused() -> None:
     _, scope = fresh_scope()
-    for refused in (Shop, generator, CallableObject()):
+    for refused in (Shop, CallableObject()):
         with pytest.raises(TypeError):
             scope.task(refused)
     with pytest.raises(TypeError):
