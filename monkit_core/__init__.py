@@ -13,6 +13,7 @@ The package has no dependencies, opens nothing and starts no thread.
 ``monkit_present`` shows what it knows over HTTP.
 """
 
+from monkit_core import context, environment
 from monkit_core.block import Block
 from monkit_core.collect import (
     Capture,
@@ -62,8 +63,10 @@ __all__ = [
     "Timer",
     "Trace",
     "collect_spans",
+    "context",
     "current_span",
     "default_registry",
+    "environment",
     "find_span",
     "package",
     "scope",

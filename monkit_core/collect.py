@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, InvalidStateError
@@ -206,6 +205,8 @@ class SpanWaiter:
         self._future.cancel()
 
     def __await__(self) -> Generator[Any, None, Capture]:
+        import asyncio  # who awaits has loaded it; others should not pay for it
+
         return asyncio.wrap_future(self._future).__await__()
 
 

@@ -15,6 +15,7 @@ from monkit_core import faults
 from monkit_core.clock import NS_PER_S, monotonic_ns
 from monkit_core.distribution import Distribution
 from monkit_core.locks import LOCK
+from monkit_core.readers import Readers
 from monkit_core.series import SeriesKey, Stat
 
 __all__ = ["Counter", "DiffMeter", "Gauge", "Meter", "RunningTimer", "Timer"]
@@ -91,29 +92,28 @@ class Counter:
 class Gauge:
     """A number that is asked for when somebody looks.
 
-    A function that raises is reported once and its figure left out. While a
-    call of it has not come back, further readers do not call it again.
+    A function that raises is reported once and its figure left out; it is also
+    left out for who may not enter it, see `Readers`.
     """
 
-    __slots__ = ("_busy", "key", "read")
+    __slots__ = ("_readers", "key", "read")
 
     def __init__(self, key: SeriesKey, read: Callable[[], float]) -> None:
         self.key = key
         self.read = read
-        self._busy = False
+        self._readers = Readers()
 
     def stats(self) -> Iterator[Stat]:
         """``value``, unless it cannot be had."""
-        if self._busy:
+        if not self._readers.enter():
             return
-        self._busy = True
         try:
             value = float(self.read())
         except Exception as problem:  # a user's function, of any kind
             faults.report(f"gauge {self.key}", problem)
             return
         finally:
-            self._busy = False
+            self._readers.leave()
         yield Stat(self.key, "value", value)
 
 

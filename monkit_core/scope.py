@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
+from monkit_core.chain import Chained
 from monkit_core.func import Func
 from monkit_core.locks import LOCK
 from monkit_core.meters import Counter, DiffMeter, Gauge, Meter, Timer
 from monkit_core.series import SeriesKey, Stat, StatSource, Tags, make_tags
 from monkit_core.span import Live
 from monkit_core.task import Task, monitor
-from monkit_core.text import clean
+from monkit_core.text import name_of
 from monkit_core.values import BoolVal, DurationVal, FloatVal, IntVal
 
 __all__ = ["Scope"]
@@ -32,15 +33,16 @@ class Scope:
     """
 
     def __init__(self, live: Live, name: str) -> None:
-        self.name = clean(name)
+        self.name = name_of(name)
         self._live = live
         self._sources: dict[tuple[str, Tags], StatSource] = {}
         self._funcs: dict[tuple[str, Tags], Func] = {}
+        self._chained: tuple[Chained, ...] = ()
 
     def _source(
         self, kind: type[S], name: str, tags: TagMap, keywords: Mapping[str, object], make: Callable[[SeriesKey], S]
     ) -> S:
-        name = clean(name)
+        name = name_of(name)
         sorted_tags = make_tags(tags, keywords)
         source = self._sources.get((name, sorted_tags))
         if source is None:
@@ -100,7 +102,7 @@ class Scope:
 
     def func(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> Func:
         """The record of a function. Functions have names of their own and never clash with metrics."""
-        name = clean(name)
+        name = name_of(name)
         sorted_tags = make_tags(tags, keywords)
         func = self._funcs.get((name, sorted_tags))
         if func is None:
@@ -154,16 +156,32 @@ class Scope:
             raise TypeError("write @mon.task(args=…, tag=…) above the function, or mon.task(…)(function)")
         return monitor(self, name, None, (), ())
 
+    def chain(self, source: StatSource, /) -> None:
+        """Show the figures of *source* too, tagged with this scope; the same object again does nothing.
+
+        A source that raises is reported once and never breaks the page.
+
+        Raises:
+            TypeError: *source* has no ``stats()``.
+        """
+        if not callable(getattr(source, "stats", None)):
+            raise TypeError(f"a source has a method stats(), found {type(source).__name__} without it")
+        with LOCK:
+            if all(chained.source is not source for chained in self._chained):
+                self._chained = (*self._chained, Chained(source, self.name, len(self._chained) + 1))
+
     def funcs(self) -> list[Func]:
         """Functions in the order of their names and tags."""
         return [func for _, func in sorted(self._funcs.copy().items())]
 
     def stats(self) -> Iterator[Stat]:
-        """Metrics in the order of their names and tags, then functions."""
+        """Metrics in the order of their names and tags, then functions, then sources as they were chained."""
         for _, source in sorted(self._sources.copy().items(), key=lambda item: item[0]):
             yield from source.stats()
         for func in self.funcs():
             yield from func.stats()
+        for chained in self._chained:
+            yield from chained.stats()
 
     def __repr__(self) -> str:
         return f"<Scope {self.name}>"

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from monkit_core import Counter, Meter, RunningTimer, SeriesKey, Timer, faults
+from monkit_core import Counter, Meter, RunningTimer, SeriesKey, Timer, faults, readers
 from tests.helpers import BOUND_S, by_field, figures, fresh_scope, in_fresh_context
 
 S = 10**9
@@ -120,7 +120,8 @@ def test_gauge_that_reads_the_registry_itself_is_not_asked_again_meanwhile() -> 
     assert len(list(registry.stats())) == 4
 
 
-def test_gauge_that_hangs_is_not_asked_by_further_readers() -> None:
+def test_gauge_that_hangs_is_not_asked_by_further_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "HANGS_AFTER_NS", -1)
     registry, scope = fresh_scope()
     asked, answer = threading.Event(), threading.Event()
 
@@ -137,6 +138,20 @@ def test_gauge_that_hangs_is_not_asked_by_further_readers() -> None:
         answer.set()
         assert first.result(BOUND_S) == {"value": 1}
     assert by_field(registry.stats()) == {"value": 1}
+
+
+def test_readers_of_a_quick_gauge_do_not_get_in_each_other_s_way() -> None:
+    registry, scope = fresh_scope()
+    both = threading.Barrier(2)
+
+    def read() -> float:
+        both.wait(BOUND_S)
+        return 1
+
+    scope.gauge("quick", read)
+    with ThreadPoolExecutor(2) as pool:
+        pages = [pool.submit(lambda: by_field(registry.stats())) for _ in range(2)]
+        assert [page.result(BOUND_S) for page in pages] == [{"value": 1}] * 2
 
 
 def test_meter_has_no_rate_in_its_first_instant() -> None:
