@@ -17,74 +17,20 @@ import threading
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
-from email.utils import formatdate
 from typing import Any
-
-from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import ServerState
 
 from monkit_core import Registry, default_registry
 from monkit_present.app import DebugApp
-from monkit_present.guard import LOOPBACK_NAMES, PROTECTIVE_HEADERS
-from monkit_present.responses import PLAIN_TEXT
+from monkit_present.guard import LOOPBACK_NAMES
+from monkit_present.protocol import Protocol, Shared, settings
 
 __all__ = ["Server", "serve"]
 
 _log = logging.getLogger("monkit.present")
 _CLOSE_S = 0.9
 _GRACE_S = 0.5
-_MAX_HEADER_BYTES = 16_384
-_REFUSAL_HEADERS = ((b"content-type", PLAIN_TEXT.encode()), (b"connection", b"close"))
 _servers: weakref.WeakSet[Server] = weakref.WeakSet()
 _abandoned: list[object] = []  # event loops of the parent, kept in a child so that they are not finalised there
-
-
-class _Protocol(H11Protocol):
-    """Uvicorn's protocol, silent: its loggers are the program's own when that runs uvicorn too."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.logger = self.access_logger = _quiet
-        self.access_log = False
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, such as two Host headers, the way of the other refusals; cut what has begun."""
-        cycle = self.cycle
-        begun = cycle is not None and cycle.response_started and (cycle.more_body or not cycle.response_complete)
-        if cycle is not None:
-            cycle.disconnected = True  # its page writes no more
-            cycle.message_event.set()
-        if not begun:
-            headers = [*self.server_state.default_headers, *_REFUSAL_HEADERS, *PROTECTIVE_HEADERS.items()]
-            lines = [b"HTTP/1.1 400 Bad Request", *(b"%s: %s" % header for header in headers)]
-            self.transport.write(b"\r\n".join([*lines, b"", b"Bad Request: this is not a valid HTTP request\n"]))
-        self.transport.close()
-
-
-class _Config(Config):
-    """Uvicorn's settings without its hands on the program's logging."""
-
-    def configure_logging(self) -> None:
-        """Leave logging alone."""
-
-
-class _State(ServerState):
-    """What uvicorn's protocol shares between connections; the date is made for each response."""
-
-    @property
-    def default_headers(self) -> list[tuple[bytes, bytes]]:
-        return [(b"date", formatdate(usegmt=True).encode())]
-
-    @default_headers.setter
-    def default_headers(self, value: list[tuple[bytes, bytes]]) -> None:
-        """Set by the base class at first; not needed."""
-
-
-_quiet = logging.getLogger("monkit.present.http")
-_quiet.addHandler(logging.NullHandler())
-_quiet.setLevel(logging.CRITICAL + 1)
-_quiet.propagate = False
 
 
 class Server:
@@ -100,7 +46,7 @@ class Server:
         self.error: BaseException | None = None
         self._app = app
         self._socket: socket.socket | None = None
-        self._state = _State()
+        self._state = Shared()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -162,19 +108,9 @@ class Server:
             self._loop, self._stop = loop, asyncio.Event()
             if self._closed.is_set():
                 self._stop.set()
-        config = _Config(
-            self._app,
-            http=_Protocol,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            proxy_headers=False,
-            h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
-        )
-        config.load()
+        config = settings(self._app)
         assert self._socket is not None  # set by _start
-        server = await loop.create_server(lambda: _Protocol(config, self._state, {}), sock=self._socket, backlog=128)
+        server = await loop.create_server(lambda: Protocol(config, self._state, {}), sock=self._socket, backlog=128)
         try:
             await self._stop.wait()
         finally:
