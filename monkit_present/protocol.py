@@ -63,6 +63,7 @@ class Shared(ServerState):
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
+        """The date of this moment."""
         return [(b"date", formatdate(usegmt=True).encode())]
 
     @default_headers.setter

@@ -296,10 +296,10 @@ def test_program_s_uvicorn_loggers_are_left_alone(caplog: pytest.LogCaptureFixtu
 
 
 def test_server_thread_that_dies_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(self: object) -> None:
+    def fail(app: object) -> None:
         raise MemoryError("none left")
 
-    monkeypatch.setattr(server_module._Config, "load", fail)
+    monkeypatch.setattr(server_module, "settings", fail)
     handle = monkit_present.serve(Registry(), port=0)
     assert eventually(lambda: handle.error is not None)
     assert isinstance(handle.error, MemoryError)
