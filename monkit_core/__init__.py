@@ -25,20 +25,29 @@ from monkit_core.collect import (
     watch_for_spans,
 )
 from monkit_core.distribution import Distribution, Summary
+from monkit_core.dump import dump, dump_on_exit
+from monkit_core.errors import add_error_name_handler
 from monkit_core.func import Func
 from monkit_core.meters import Counter, DiffMeter, Gauge, Meter, RunningTimer, Timer
+from monkit_core.raw import Aggregation, Count, RawVal, Sum
 from monkit_core.registry import Registry, default_registry, package, scope
 from monkit_core.scope import Scope
 from monkit_core.series import SeriesKey, Stat, StatSource
 from monkit_core.span import Span, SpanObserver, Trace, current_span, without_span
+from monkit_core.structs import IGNORED, StructVal
 from monkit_core.task import Task
+from monkit_core.transform import DeltaTransformer, Transformer
 from monkit_core.values import BoolVal, DurationVal, FloatVal, IntVal
 
 __all__ = [
+    "IGNORED",
+    "Aggregation",
     "Block",
     "BoolVal",
     "Capture",
+    "Count",
     "Counter",
+    "DeltaTransformer",
     "DiffMeter",
     "Distribution",
     "DurationVal",
@@ -48,6 +57,7 @@ __all__ = [
     "Gauge",
     "IntVal",
     "Meter",
+    "RawVal",
     "Registry",
     "RunningTimer",
     "Scope",
@@ -58,14 +68,20 @@ __all__ = [
     "SpanWaiter",
     "Stat",
     "StatSource",
+    "StructVal",
+    "Sum",
     "Summary",
     "Task",
     "Timer",
     "Trace",
+    "Transformer",
+    "add_error_name_handler",
     "collect_spans",
     "context",
     "current_span",
     "default_registry",
+    "dump",
+    "dump_on_exit",
     "environment",
     "find_span",
     "package",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, overload
+from weakref import WeakSet
 
 from monkit_core.clock import monotonic_ns
 from monkit_core.errors import error_text
@@ -20,6 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_SPANS = 10_000
+_waiters: WeakSet[SpanWaiter] = WeakSet()
 
 Matcher = Callable[[Span], bool]
 
@@ -154,7 +157,8 @@ class SpanWaiter:
     """The next match, to be waited for: ``await waiter``, or `result` from a thread.
 
     It watches from its making until the match has ended, `cancel` is called,
-    or an ``await`` of it is cancelled; then nothing of it stays behind.
+    or an ``await`` of it is cancelled; then nothing of it stays behind. It does
+    not watch in a child of fork.
     """
 
     def __init__(self, registry: Registry, matcher: Matcher, max_spans: int) -> None:
@@ -163,6 +167,7 @@ class SpanWaiter:
         self._collector = SpanCollector(self._matches, self._deliver, max_spans)
         self._detach = registry.observe_spans(self._collector)
         self._future.add_done_callback(lambda _: self._detach())
+        _waiters.add(self)
 
     def _matches(self, span: Span) -> bool:
         try:
@@ -275,3 +280,13 @@ def _without_first(capture: Capture) -> Capture:
 
 def _nothing() -> None:
     return None
+
+
+def _after_fork() -> None:
+    """Who waits stayed in the parent."""
+    for waiter in list(_waiters):
+        waiter._detach()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

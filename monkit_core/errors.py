@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from functools import lru_cache
 
 from monkit_core import faults
+from monkit_core.locks import LOCK
 from monkit_core.text import describe
 
-__all__ = ["CANCELED", "error_name", "error_text", "is_panic", "is_success"]
+__all__ = ["CANCELED", "add_error_name_handler", "error_name", "error_text", "is_panic", "is_success"]
+
+ErrorNameHandler = Callable[[BaseException], str | None]
 
 CANCELED = "Canceled"
 _NAME_LIMIT = 100
 _TEXT_LIMIT = 1000
 _MOST_LEAVES = 1000
+_MOST_CAUSES = 32
+_handlers: tuple[ErrorNameHandler, ...] = ()
 
 # By name, so that nothing has to be imported that the program does not use.
 _CANCELLATIONS = frozenset(
@@ -40,13 +46,14 @@ def is_panic(error: BaseException) -> bool:
 def error_name(error: BaseException) -> str:
     """The name under which *error* is counted, first match wins.
 
-    A ``monkit_error_name`` attribute; ``Canceled``; ``Timeout``; ``EOF``;
-    ``ClassName:ECONNREFUSED`` for an `OSError` with a known errno; the name of
-    the leaves of a group that are all of one kind; the name of the class.
+    What a handler says of it or of one of its causes; its ``monkit_error_name``
+    attribute; ``Canceled``; ``Timeout``; ``EOF``; ``ClassName:ECONNREFUSED`` for
+    an `OSError` with a known errno; the name of the leaves of a group that are
+    all of one kind; the name of the class.
     """
-    own = _own_name(error)
-    if own is not None:
-        return own
+    given = _handled_name(error) or _own_name(error)
+    if given is not None:
+        return given
     if _is_cancellation(error):
         return CANCELED
     if isinstance(error, TimeoutError):
@@ -67,6 +74,44 @@ def error_name(error: BaseException) -> str:
 def error_text(error: BaseException) -> str:
     """The text of *error*, clean and at most about 1,000 characters; its name if it has no text."""
     return describe(error, _TEXT_LIMIT) or error_name(error)
+
+
+def add_error_name_handler(handler: ErrorNameHandler) -> Callable[[], None]:
+    """Let *handler* name errors; returns what takes it away again.
+
+    It is asked for the exception, then for each ``__cause__`` of it, and says
+    ``None`` where it does not know. The handler added last is asked first. One
+    that raises is reported once and counts as not knowing.
+    """
+    global _handlers
+    with LOCK:
+        _handlers = (handler, *_handlers)
+
+    def remove() -> None:
+        global _handlers
+        with LOCK:
+            _handlers = tuple(item for item in _handlers if item is not handler)
+
+    return remove
+
+
+def _handled_name(error: BaseException) -> str | None:
+    if not _handlers:
+        return None
+    cause: BaseException | None = error
+    for _ in range(_MOST_CAUSES):
+        if cause is None:
+            break
+        for handler in _handlers:
+            try:
+                name = handler(cause)
+            except Exception as problem:  # a user's handler, of any kind
+                faults.report(f"error name handler {handler!r}", problem)
+                continue
+            if isinstance(name, str) and name:
+                return describe(name, _NAME_LIMIT)
+        cause = cause.__cause__
+    return None
 
 
 def _own_name(error: BaseException) -> str | None:

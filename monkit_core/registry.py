@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from pathlib import PurePath
 from typing import Any
 
+from monkit_core.cardinality import MAX_SERIES, SeriesLimit
 from monkit_core.func import Func
 from monkit_core.locks import LOCK
 from monkit_core.scope import Scope
 from monkit_core.series import Stat
 from monkit_core.span import Live, Span, SpanObserver, Trace
 from monkit_core.text import name_of
+from monkit_core.transform import Transformer, transformed
 
 __all__ = ["Registry", "default_registry", "package", "scope"]
 
@@ -21,11 +24,28 @@ class Registry:
     """Scopes and their figures, spans that run now, and who watches.
 
     Most programs have one, `default_registry`.
+
+    Args:
+        max_series: how many sets of tags a name may have in a scope; further ones share one
+            series tagged ``overflow=true``. ``registry.limits.max_series`` changes it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_series: int = MAX_SERIES) -> None:
         self.live = Live()
+        self.limits = SeriesLimit(max_series)
         self._scopes: dict[str, Scope] = {}
+        self._transformers: tuple[Transformer, ...] = ()
+
+    def with_transformers(self, *transformers: Transformer) -> Registry:
+        """A view on the same state whose `stats` pass through *transformers*, the one given last first.
+
+        A view of a view has both, those of the first view last. A transformer
+        that keeps something between readings is one consumer's own, and so is
+        the view.
+        """
+        view = copy(self)
+        view._transformers = (*self._transformers, *transformers)
+        return view
 
     def scope(self, name: str) -> Scope:
         """The scope of this name."""
@@ -33,7 +53,7 @@ class Registry:
         found = self._scopes.get(name)
         if found is None:
             with LOCK:
-                found = self._scopes.setdefault(name, Scope(self.live, name))
+                found = self._scopes.setdefault(name, Scope(self.live, name, self.limits))
         return found
 
     def package(self) -> Scope:
@@ -48,10 +68,9 @@ class Registry:
         """All functions, in the order of scopes, names and tags."""
         return [func for found in self.scopes() for func in found.funcs()]
 
-    def stats(self) -> Iterator[Stat]:
-        """All figures, in the order of scopes."""
-        for found in self.scopes():
-            yield from found.stats()
+    def stats(self) -> Iterable[Stat]:
+        """All figures, in the order of scopes; of a view as its transformers give them."""
+        return transformed((stat for found in self.scopes() for stat in found.stats()), self._transformers)
 
     def root_spans(self) -> list[Span]:
         """Spans that run now and have no running parent here, by start: roots, remote roots, orphans."""

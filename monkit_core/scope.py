@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
+from monkit_core.cardinality import BoundedSeries, SeriesLimit
 from monkit_core.chain import Chained
 from monkit_core.func import Func
 from monkit_core.locks import LOCK
 from monkit_core.meters import Counter, DiffMeter, Gauge, Meter, Timer
-from monkit_core.series import SeriesKey, Stat, StatSource, Tags, make_tags
+from monkit_core.raw import Aggregation, RawVal
+from monkit_core.series import SeriesKey, Stat, StatSource, make_tags
 from monkit_core.span import Live
+from monkit_core.structs import StructVal
 from monkit_core.task import Task, monitor
 from monkit_core.text import name_of
 from monkit_core.values import BoolVal, DurationVal, FloatVal, IntVal
@@ -32,23 +35,21 @@ class Scope:
     `TypeError` where the name and tags are those of another kind of source.
     """
 
-    def __init__(self, live: Live, name: str) -> None:
+    def __init__(self, live: Live, name: str, limit: SeriesLimit) -> None:
         self.name = name_of(name)
         self._live = live
-        self._sources: dict[tuple[str, Tags], StatSource] = {}
-        self._funcs: dict[tuple[str, Tags], Func] = {}
+        self._sources: BoundedSeries[StatSource] = BoundedSeries(limit)
+        self._funcs: BoundedSeries[Func] = BoundedSeries(limit)
         self._chained: tuple[Chained, ...] = ()
 
     def _source(
         self, kind: type[S], name: str, tags: TagMap, keywords: Mapping[str, object], make: Callable[[SeriesKey], S]
     ) -> S:
-        name = name_of(name)
-        sorted_tags = make_tags(tags, keywords)
-        source = self._sources.get((name, sorted_tags))
-        if source is None:
-            made = make(SeriesKey(name, [*sorted_tags, ("scope", self.name)]))
-            with LOCK:
-                source = self._sources.setdefault((name, sorted_tags), made)
+        source = self._sources.get(
+            name_of(name),
+            make_tags(tags, keywords),
+            lambda name, tags: make(SeriesKey(name, [*tags, ("scope", self.name)])),
+        )
         if type(source) is not kind:
             raise TypeError(
                 f"{name!r} in scope {self.name!r} is a {type(source).__name__} already; "
@@ -100,16 +101,21 @@ class Scope:
         """Durations (seconds or `timedelta`), with quantiles."""
         return self._source(DurationVal, name, tags, keywords, DurationVal)
 
+    def struct_val(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> StructVal:
+        """The latest of some objects, a field per number in it."""
+        return self._source(StructVal, name, tags, keywords, StructVal)
+
+    def raw_val(
+        self, name: str, /, *aggregations: Callable[[], Aggregation], tags: TagMap = None, **keywords: object
+    ) -> RawVal:
+        """The latest of some numbers, with what *aggregations* (such as ``Count``, ``Sum``) make of all of them."""
+        return self._source(RawVal, name, tags, keywords, lambda key: RawVal(key, *aggregations))
+
     def func(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> Func:
         """The record of a function. Functions have names of their own and never clash with metrics."""
-        name = name_of(name)
-        sorted_tags = make_tags(tags, keywords)
-        func = self._funcs.get((name, sorted_tags))
-        if func is None:
-            made = Func(self._live, self.name, name, sorted_tags)
-            with LOCK:
-                func = self._funcs.setdefault((name, sorted_tags), made)
-        return func
+        return self._funcs.get(
+            name_of(name), make_tags(tags, keywords), lambda name, tags: Func(self._live, self.name, name, tags)
+        )
 
     @overload
     def task(self, function: F, /) -> F: ...
@@ -172,16 +178,26 @@ class Scope:
 
     def funcs(self) -> list[Func]:
         """Functions in the order of their names and tags."""
-        return [func for _, func in sorted(self._funcs.copy().items())]
+        return self._funcs.sorted()
 
     def stats(self) -> Iterator[Stat]:
-        """Metrics in the order of their names and tags, then functions, then sources as they were chained."""
-        for _, source in sorted(self._sources.copy().items(), key=lambda item: item[0]):
+        """Metrics in the order of their names and tags, functions, sources as they were chained, overflows.
+
+        ``series_overflow total`` says how often a set of tags beyond the limit of a name was asked for.
+        """
+        for source in self._sources.sorted():
             yield from source.stats()
         for func in self.funcs():
             yield from func.stats()
         for chained in self._chained:
             yield from chained.stats()
+        yield from self._overflow_stats()
+
+    def _overflow_stats(self) -> Iterator[Stat]:
+        for kind, series in (("metric", self._sources), ("function", self._funcs)):
+            for name, count in sorted(series.overflowed.copy().items()):
+                key = SeriesKey("series_overflow", [("kind", kind), ("name", name), ("scope", self.name)])
+                yield Stat(key, "total", float(count))
 
     def __repr__(self) -> str:
         return f"<Scope {self.name}>"

@@ -9,11 +9,13 @@ an augmented assignment to a slot. The property tests over threads hold this.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
 
 from monkit_core import faults, ids
 from monkit_core.clock import NS_PER_S, monotonic_ns
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CURRENT", "Live", "Span", "SpanObserver", "Trace", "current_span", "without_span"]
 
 _MOST_ANNOTATIONS = 256
+_lives: WeakSet[Live] = WeakSet()
 _TEXT_LIMIT = 1000
 
 
@@ -47,9 +50,10 @@ class Live:
     A watcher that raises is dropped, unless it only ran out of stack in a deep recursion of the program.
     """
 
-    __slots__ = ("observers", "orphans", "roots", "trace_callbacks")
+    __slots__ = ("__weakref__", "observers", "orphans", "roots", "trace_callbacks")
 
     def __init__(self) -> None:
+        _lives.add(self)
         self.roots: dict[Span, None] = {}
         self.orphans: dict[Span, None] = {}
         self.observers: tuple[SpanObserver, ...] = ()
@@ -102,6 +106,20 @@ class Live:
                 pass  # hardly any stack is left for it, which is the program's doing: it misses this one
             except Exception as problem:  # a watcher's own code; it is dropped, the call goes on
                 self._drop(observer, span, problem)
+
+    def forget_all_but(self, kept: set[Span]) -> None:
+        """Take spans off the live list that nobody is left to finish."""
+        waiting = [*self.roots, *self.orphans]
+        while waiting:
+            span = waiting.pop()
+            waiting.extend(span.children)
+            if span in kept:
+                continue
+            span.finish_ns = monotonic_ns()  # so that a finaliser which still ends it does nothing
+            span.func.current -= 1
+            span.trace.span_count -= 1
+            for running in (self.roots, self.orphans, span.parent.children if span.parent else {}):
+                running.pop(span, None)
 
     def _drop(self, observer: SpanObserver, span: Span, problem: Exception) -> None:
         faults.report(f"span observer {type(observer).__qualname__}", problem)
@@ -174,11 +192,12 @@ class Span:
         orphaned: the parent ended first.
         error_name: name of the error or panic it ended with.
         panicked: whether it was a panic.
+        progressed: what `progress` was told last.
     """
 
     __slots__ = (
         "_annotations", "annotations_dropped", "args", "children", "error_name", "finish_ns", "func", "id",
-        "orphaned", "outer", "panicked", "parent", "parent_id", "start_ns", "trace",
+        "orphaned", "outer", "panicked", "parent", "parent_id", "progressed", "start_ns", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -204,6 +223,7 @@ class Span:
         self.children: dict[Span, None] = {}
         self._annotations: list[tuple[str, str]] | None = None
         self.annotations_dropped = 0
+        self.progressed: tuple[float, float | None] | None = None
         self.start_ns = monotonic_ns()
 
     @property
@@ -240,6 +260,16 @@ class Span:
             else:
                 self.annotations_dropped += 1
 
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Say how far long work has come: *done* of *total*, in any unit. ``/ps`` shows rate and remaining time.
+
+        Never raises; what is no number is reported once.
+        """
+        try:
+            self.progressed = (float(done), None if total is None else float(total))
+        except Exception as problem:  # a user's number, of any kind
+            faults.report(f"progress of {self.func.full_name}", problem)
+
     def __repr__(self) -> str:
         state = "finished" if self.finish_ns else "running"
         return f"<Span {self.id:016x} of {self.func.full_name}, {state}>"
@@ -269,3 +299,20 @@ class without_span(AbstractContextManager[None]):  # used like a function
         hidden = self._hidden.pop()
         if CURRENT.get() is None:
             CURRENT.set(hidden)
+
+
+def _after_fork() -> None:
+    """In a child only the forking thread goes on, so only the spans around the fork still run."""
+    kept: set[Span] = set()
+    waiting = [CURRENT.get()]
+    while waiting:
+        span = waiting.pop()
+        if span is not None and span not in kept:
+            kept.add(span)
+            waiting += [span.outer, span.parent]
+    for live in list(_lives):
+        live.forget_all_but(kept)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -11,7 +11,7 @@ from monkit_core import faults
 from monkit_core.distribution import Distribution
 from monkit_core.series import SeriesKey, Stat
 
-__all__ = ["BoolVal", "DurationVal", "FloatVal", "IntVal"]
+__all__ = ["BoolVal", "DurationVal", "FloatVal", "IntVal", "to_float"]
 
 _LARGEST_WHOLE = 2**63
 _LARGEST = math.nextafter(math.inf, 0)
@@ -65,7 +65,8 @@ def _to_int(value: object) -> int:
     return value if type(value) is int else int(_no_text(value))
 
 
-def _to_float(value: object) -> float:
+def to_float(value: object) -> float:
+    """What ``float`` makes of a number; text is refused."""
     return value if type(value) is float else float(_no_text(value))
 
 
@@ -73,7 +74,7 @@ def _to_ns(value: object) -> int:
     """Nanoseconds out of seconds or a `timedelta`."""
     if isinstance(value, timedelta):
         return (value // timedelta(microseconds=1)) * 1000
-    return round(_to_float(value) * 1e9)
+    return round(to_float(value) * 1e9)
 
 
 class IntVal(_Value):
@@ -99,7 +100,7 @@ class FloatVal(_Value):
 
     def observe(self, value: float) -> None:
         """Take in one number. Never raises."""
-        self._take(value, _to_float, _LARGEST)
+        self._take(value, to_float, _LARGEST)
 
 
 class DurationVal(_Value):

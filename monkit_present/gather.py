@@ -6,10 +6,11 @@ import os
 import sys
 from pathlib import PurePath
 
-from monkit_core import Capture, Distribution, FinishedSpan, Func, Registry, Span
-from monkit_core.clock import monotonic_ns, wall_offset_ns
+from monkit_core import Capture, FinishedSpan, Registry, Span
+from monkit_core.clock import NS_PER_S, monotonic_ns, wall_offset_ns
+from monkit_core.formats.functions import func_rows
 from monkit_core.text import clean
-from monkit_present.rows import QUANTILES, FuncRow, LiveRow, SpanRow, TimesRow, TraceRows
+from monkit_present.rows import LiveRow, Progress, SpanRow, TraceRows
 
 __all__ = ["func_rows", "live_rows", "process_name", "trace_rows"]
 
@@ -17,46 +18,6 @@ __all__ = ["func_rows", "live_rows", "process_name", "trace_rows"]
 def process_name() -> str:
     """What the process is called: the program's file, or ``python``."""
     return clean(PurePath(sys.argv[0]).name if sys.argv and sys.argv[0] not in ("", "-c") else "python")
-
-
-def func_rows(registry: Registry) -> list[FuncRow]:
-    """Every function that is known, in the order of names."""
-    return [_func_row(func) for func in registry.funcs()]
-
-
-def _func_row(func: Func) -> FuncRow:
-    callers = list(func.callers.copy())
-    parents = sorted((caller for caller in callers if caller is not None), key=lambda func: (func.full_name, func.tags))
-    success = _times_row(func.success_times)
-    return FuncRow(
-        id=func.id,
-        scope=func.scope_name,
-        name=func.short_name,
-        tags=func.tags,
-        parent_ids=tuple(parent.id for parent in parents),
-        entry=None in callers,
-        current=func.current,
-        highwater=func.highwater,
-        successes=success.count,
-        errors=tuple(func.errors.items()),
-        panics=func.panics,
-        success_times=success,
-        failure_times=_times_row(func.failure_times),
-    )
-
-
-def _times_row(times: Distribution) -> TimesRow:
-    summary = times.summary(QUANTILES)
-    return TimesRow(
-        count=summary.count,
-        sum=int(summary.sum),
-        low=int(summary.low),
-        high=int(summary.high),
-        recent=int(summary.recent),
-        full_average=int(summary.full_average),
-        reservoir_average=int(summary.reservoir_average),
-        quantiles=tuple(int(value) for value in summary.quantiles),
-    )
 
 
 def live_rows(registry: Registry) -> list[LiveRow]:
@@ -108,4 +69,15 @@ def _span_row(
         panicked=panicked,
         args=span.args,
         annotations=annotations,
+        progress=_progress(span, finish_ns),
     )
+
+
+def _progress(span: Span, now_ns: int) -> Progress | None:
+    if span.progressed is None:
+        return None
+    done, total = span.progressed
+    elapsed_s = (now_ns - span.start_ns) / NS_PER_S
+    rate = done / elapsed_s if elapsed_s > 0 else 0.0
+    remaining_s = None if total is None or not rate > 0 else max(total - done, 0.0) / rate
+    return Progress(done, total, rate, remaining_s)

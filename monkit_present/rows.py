@@ -10,6 +10,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a span has come.
+
+    Attributes:
+        done: so much, in a unit of the program.
+        total: of so much, or ``None``.
+        rate: done a second.
+        remaining_s: seconds until all is done at that rate, ``None`` where nobody can tell.
+    """
+
+    done: float
+    total: float | None
+    rate: float
+    remaining_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class SpanRow:
     """One span.
 
@@ -27,6 +44,7 @@ class SpanRow:
         panicked: it ended by a ``BaseException`` that is no ``Exception``.
         args: recorded arguments, ``name=repr``.
         annotations: pairs of key and value in the order they were made.
+        progress: of long work that says so.
     """
 
     id: int
@@ -42,6 +60,7 @@ class SpanRow:
     panicked: bool = False
     args: tuple[str, ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
+    progress: Progress | None = None
 
     @property
     def full_name(self) -> str:
@@ -74,68 +93,6 @@ class TraceRows:
     wall_offset_ns: int = 0
     process: str = ""
     pid: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TimesRow:
-    """Durations of the successes or the failures of a function, all in nanoseconds.
-
-    Attributes:
-        count: how many.
-        quantiles: of the reservoir, in the order of `QUANTILES`.
-    """
-
-    count: int
-    sum: int
-    low: int
-    high: int
-    recent: int
-    full_average: int
-    reservoir_average: int
-    quantiles: tuple[int, ...]
-
-
-QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0)
-"""The fractions that function pages show, as the original does."""
-
-
-@dataclass(frozen=True, slots=True)
-class FuncRow:
-    """One function.
-
-    Attributes:
-        id: 63 bits.
-        scope: name of its scope.
-        name: short name.
-        tags: pairs that make a series of their own.
-        parent_ids: of the functions that called it, in the order of their names.
-        entry: it was called from outside of any span.
-        errors: pairs of error name and count, in the order of the names.
-    """
-
-    id: int
-    scope: str
-    name: str
-    tags: tuple[tuple[str, str], ...]
-    parent_ids: tuple[int, ...]
-    entry: bool
-    current: int
-    highwater: int
-    successes: int
-    errors: tuple[tuple[str, int], ...]
-    panics: int
-    success_times: TimesRow
-    failure_times: TimesRow
-
-    @property
-    def full_name(self) -> str:
-        """Scope and name, joined by a dot."""
-        return f"{self.scope}.{self.name}"
-
-    @property
-    def error_count(self) -> int:
-        """Errors of all names."""
-        return sum(count for _, count in self.errors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 
 import graphviz
 
-from monkit_present.render.figures import go_duration
-from monkit_present.render.text import counts, durations
-from monkit_present.rows import FuncRow, LiveRow
+from monkit_core.formats.functions import FuncRow
+from monkit_core.formats.text import counts, durations, go_duration
+from monkit_present.render.text import progress_words
+from monkit_present.rows import LiveRow
 
 __all__ = ["escape_label", "funcs", "ps"]
 
@@ -38,6 +39,7 @@ def ps(rows: Iterable[LiveRow]) -> str:
         node = f"f{span.id}"
         lines = [f"{span.full_name}({', '.join(span.args)})", f"elapsed: {go_duration(span.duration_ns)}"]
         lines += ["orphaned"] if span.orphaned else []
+        lines += [f"progress: {progress_words(span.progress)}"] if span.progress else []
         lines += [f"{key}: {value}" for key, value in span.annotations]
         graph.node(node, label=_label(lines))
         del path[row.depth :]

@@ -15,42 +15,6 @@ _NS_PER_S = 1_000_000_000
 _NS_PER_MIN = 60 * _NS_PER_S
 
 
-def go_duration(ns: int) -> str:
-    """Write a duration exactly, the way Go's ``time.Duration`` prints itself.
-
-    Args:
-        ns: nanoseconds, of either sign and any size.
-
-    Returns:
-        ``2.204042ms``, ``1h0m0s``, ``0s``, ``-1.5ms``.
-
-    Follows ``Duration.String`` of Go's ``time`` package.
-    """
-    if ns < 0:
-        return "-" + go_duration(-ns)
-    if ns < 1_000:
-        return f"{ns}ns" if ns else "0s"
-    if ns < 1_000_000:
-        return _exact(ns, 1_000) + "µs"
-    if ns < _NS_PER_S:
-        return _exact(ns, 1_000_000) + "ms"
-    minutes, rest_ns = divmod(ns, _NS_PER_MIN)
-    seconds = _exact(rest_ns, _NS_PER_S) + "s"
-    if not minutes:
-        return seconds
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}"
-
-
-def _exact(value: int, unit: int) -> str:
-    """Write *value* / *unit* with every digit it has; *unit* is a power of 1,000."""
-    whole, rest = divmod(value, unit)
-    if not rest:
-        return str(whole)
-    digits = len(str(unit)) - 1
-    return f"{whole}.{rest:0{digits}d}".rstrip("0")
-
-
 def duration(ns: int | float) -> str:
     """Write a duration with three digits.
 

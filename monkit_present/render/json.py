@@ -7,12 +7,14 @@ with line tools.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
 from monkit_core import Stat
-from monkit_present.rows import QUANTILES, FuncRow, LiveRow, SpanRow, TimesRow, TraceRows
+from monkit_core.formats.functions import QUANTILES, FuncRow, TimesRow
+from monkit_present.rows import LiveRow, SpanRow, TraceRows
 
 __all__ = ["funcs", "message", "ps", "stats", "trace"]
 
@@ -36,6 +38,7 @@ def ps(rows: Iterable[LiveRow], wall_offset_ns: int) -> Iterator[bytes]:
             "orphaned": row.span.orphaned,
             "args": row.span.args,
             "annotations": row.span.annotations,
+            **({} if row.span.progress is None else {"progress": asdict(row.span.progress)}),
             **_whole_ids(row.span),
         }
         for row in rows

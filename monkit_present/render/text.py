@@ -1,25 +1,13 @@
-"""Plain text, for eyes and ``grep``: one item a line, whatever the names hold.
-
-Follows the text pages of the original's ``present``, with hexadecimal ids and
-nine decimals.
-"""
+"""Plain text: live spans; functions and series as the core writes them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from monkit_core import Stat
-from monkit_present.render.figures import go_duration
-from monkit_present.rows import QUANTILES, FuncRow, LiveRow, TimesRow
+from monkit_core.formats.text import funcs, go_duration, one_line, stats
+from monkit_present.rows import LiveRow, Progress
 
-__all__ = ["funcs", "one_line", "ps", "stats"]
-
-_ESCAPES = str.maketrans({"\n": "\\n", "\t": "\\t"})
-
-
-def one_line(text: str) -> str:
-    r"""*text* with newline and tab spelt ``\n`` and ``\t``."""
-    return text.translate(_ESCAPES)
+__all__ = ["funcs", "one_line", "progress_words", "ps", "stats"]
 
 
 def ps(rows: Iterable[LiveRow]) -> Iterator[str]:
@@ -36,47 +24,16 @@ def ps(rows: Iterable[LiveRow]) -> Iterator[str]:
             f"{indent}[{span.id:016x},{row.trace_id:032x}] {one_line(span.full_name)}"
             f"({one_line(', '.join(span.args))}) (elapsed: {go_duration(span.duration_ns)}{orphaned})\n"
         )
+        if span.progress is not None:
+            yield f"{indent}  progress: {progress_words(span.progress)}\n"
         for key, value in span.annotations:
             yield f"{indent}  {one_line(key)}: {one_line(value)}\n"
     if begun:
         yield "\n"
 
 
-def funcs(rows: Iterable[FuncRow]) -> Iterator[str]:
-    """Every function: callers, counts, errors by name, times."""
-    for row in rows:
-        parents = ["entry"] if row.entry else []
-        parents += [f"{parent:016x}" for parent in row.parent_ids]
-        tags = "".join(f",{key}={value}" for key, value in row.tags)
-        yield f"[{row.id:016x}] {one_line(row.full_name + tags)}\n  parents: {', '.join(parents)}\n"
-        yield f"  {counts(row)}\n"
-        for name, count in row.errors:
-            yield f"  error {one_line(name)}: {count}\n"
-        for title, times in (("success", row.success_times), ("failure", row.failure_times)):
-            yield f"  {title} times:\n"
-            for label, value in durations(times):
-                yield f"    {label}: {value}\n"
-        yield "\n"
-
-
-def counts(row: FuncRow) -> str:
-    """The line of counts of a function."""
-    return (
-        f"current: {row.current}, highwater: {row.highwater}, success: {row.successes}, "
-        f"errors: {row.error_count}, panics: {row.panics}"
-    )
-
-
-def durations(times: TimesRow) -> list[tuple[str, str]]:
-    """Labels and values of the times of a function, in the order in which pages show them."""
-    named = [(f"{fraction:.2f}", value) for fraction, value in zip(QUANTILES, times.quantiles, strict=True)]
-    named += [("avg", times.full_average), ("ravg", times.reservoir_average), ("recent", times.recent)]
-    named += [("sum", times.sum)]
-    return [(label, go_duration(value)) for label, value in named]
-
-
-def stats(rows: Iterable[Stat]) -> Iterator[str]:
-    """Every series: ``measurement,tag=value field=number``."""
-    for key, field, value in rows:
-        number = "NaN" if value != value else f"{value:.9f}"
-        yield f"{key.with_field(field)}={number}\n"
+def progress_words(progress: Progress) -> str:
+    """``30 of 120, 12.3/s, 7.3s left``."""
+    of = "" if progress.total is None else f" of {progress.total:g}"
+    left = "" if progress.remaining_s is None else f", {progress.remaining_s:.3g}s left"
+    return f"{progress.done:g}{of}, {progress.rate:.3g}/s{left}"

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from monkit_core.formats.text import go_duration
 from monkit_core.text import clip
 from monkit_present.render.assets import source_hash, static_text
-from monkit_present.render.figures import go_duration
 from monkit_present.render.svg_text import LETTER_PX, columns, escape, fit_name, px
 from monkit_present.render.trace_bars import LEFT_PX, PACKED_ROW_PX, ROW_BAR_PX, ROW_PX, TOP_PX, bars
 from monkit_present.render.trace_layout import PLOT, Layout, connectors, lay_out, ticks

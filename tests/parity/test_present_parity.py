@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from monkit_core import Registry, SeriesKey, Stat
+from monkit_core.formats.functions import QUANTILES, FuncRow, TimesRow
 from monkit_present.gather import func_rows
 from monkit_present.render import dot, json, text
-from monkit_present.rows import QUANTILES, FuncRow, LiveRow, SpanRow, TimesRow, TraceRows
+from monkit_present.rows import LiveRow, SpanRow, TraceRows
 from tests.helpers import OURS_ONLY, same, vectors
 from tests.http_helpers import Wait, ask, decode_label, exchange, parse_dot, served
 

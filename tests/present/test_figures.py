@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monkit_present.render.figures import count, counted, duration, go_duration
+from monkit_core.formats.text import go_duration
+from monkit_present.render.figures import count, counted, duration
 from tests.present.trace_cases import VECTORS
 
 US, MS, S, MIN, HOUR = 1_000, 1_000_000, 10**9, 60 * 10**9, 3600 * 10**9

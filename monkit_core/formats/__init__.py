@@ -1,0 +1,1 @@
+"""Formats: encoders without dependencies, which pages, exporters and dumps share."""

@@ -1,0 +1,113 @@
+"""Functions as plain values: what pages and dumps know of a monitored function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monkit_core.distribution import Distribution
+from monkit_core.func import Func
+from monkit_core.registry import Registry
+
+__all__ = ["QUANTILES", "FuncRow", "TimesRow", "func_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class TimesRow:
+    """Durations of the successes or the failures of a function, all in nanoseconds.
+
+    Attributes:
+        count: how many.
+        quantiles: of the reservoir, in the order of `QUANTILES`.
+    """
+
+    count: int
+    sum: int
+    low: int
+    high: int
+    recent: int
+    full_average: int
+    reservoir_average: int
+    quantiles: tuple[int, ...]
+
+
+QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0)
+"""The fractions that function pages show, as the original does."""
+
+
+@dataclass(frozen=True, slots=True)
+class FuncRow:
+    """One function.
+
+    Attributes:
+        id: 63 bits.
+        scope: name of its scope.
+        name: short name.
+        tags: pairs that make a series of their own.
+        parent_ids: of the functions that called it, in the order of their names.
+        entry: it was called from outside of any span.
+        errors: pairs of error name and count, in the order of the names.
+    """
+
+    id: int
+    scope: str
+    name: str
+    tags: tuple[tuple[str, str], ...]
+    parent_ids: tuple[int, ...]
+    entry: bool
+    current: int
+    highwater: int
+    successes: int
+    errors: tuple[tuple[str, int], ...]
+    panics: int
+    success_times: TimesRow
+    failure_times: TimesRow
+
+    @property
+    def full_name(self) -> str:
+        """Scope and name, joined by a dot."""
+        return f"{self.scope}.{self.name}"
+
+    @property
+    def error_count(self) -> int:
+        """Errors of all names."""
+        return sum(count for _, count in self.errors)
+
+
+def func_rows(registry: Registry) -> list[FuncRow]:
+    """Every function that is known, in the order of names."""
+    return [_func_row(func) for func in registry.funcs()]
+
+
+def _func_row(func: Func) -> FuncRow:
+    callers = list(func.callers.copy())
+    parents = sorted((caller for caller in callers if caller is not None), key=lambda func: (func.full_name, func.tags))
+    success = _times_row(func.success_times)
+    return FuncRow(
+        id=func.id,
+        scope=func.scope_name,
+        name=func.short_name,
+        tags=func.tags,
+        parent_ids=tuple(parent.id for parent in parents),
+        entry=None in callers,
+        current=func.current,
+        highwater=func.highwater,
+        successes=success.count,
+        errors=tuple(func.errors.items()),
+        panics=func.panics,
+        success_times=success,
+        failure_times=_times_row(func.failure_times),
+    )
+
+
+def _times_row(times: Distribution) -> TimesRow:
+    summary = times.summary(QUANTILES)
+    return TimesRow(
+        count=summary.count,
+        sum=int(summary.sum),
+        low=int(summary.low),
+        high=int(summary.high),
+        recent=int(summary.recent),
+        full_average=int(summary.full_average),
+        reservoir_average=int(summary.reservoir_average),
+        quantiles=tuple(int(value) for value in summary.quantiles),
+    )
