@@ -2,7 +2,7 @@ PYTHON ?= python3
 DEV := .venv
 DEMO := .venv-demo
 RUN := $(DEV)/bin/python -m
-SOURCES := monkit_core monkit_present examples tests
+SOURCES := monkit_core monkit_present monkit_plugins examples tests
 CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help

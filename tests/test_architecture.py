@@ -12,12 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for package in ("monkit_core", "monkit_present")
+    for package in ("monkit_core", "monkit_present", "monkit_plugins")
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 ALLOWED = {
     "monkit_core": {"monkit_core"},
-    "monkit_present": {"monkit_core", "monkit_present", "starlette", "uvicorn", "orjson", "graphviz", "re2"},
+    "monkit_present": {"monkit_core", "monkit_present", "starlette", "uvicorn", "orjson", "graphviz", "h11", "re2"},
+    "monkit_plugins": {"monkit_core", "monkit_plugins", "httpx", "starlette"},
 }
 
 
