@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, aclosing, closing
+from contextlib import AsyncExitStack, aclosing, closing, suppress
 
 import httpx
 from starlette.types import Message, Receive, Scope, Send
@@ -25,6 +25,8 @@ from starlette.types import Message, Receive, Scope, Send
 import monkit_core as monkit
 import monkit_present
 import vlite_traffic
+from monkit_plugins.asgi import MonkitMiddleware
+from monkit_plugins.httpx import instrument
 from vlite_server import listener_on, serving
 
 mon = monkit.package()
@@ -38,41 +40,24 @@ HOP_BY_HOP = frozenset(
 """Headers that are meant for the next machine only, besides those that ``Connection`` names."""
 
 
-class ClientLeft(Exception):
-    """The client closed its connection before its answer was complete."""
-
-
 class Exchange:
     """The client's side of a request: its body as it comes, its answer as it goes."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
-        self.started = self.complete = False
+        self.started = False
         self._receive = receive
         self._send = send
-        # Two places: then a request without a body fits in, and `listen` goes on to hear its client leave.
-        self._body: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=2)
-
-    async def listen(self) -> None:
-        """Take in the body as fast as it is read by `body`, then wait for the client to leave.
-
-        While a long body is held back, a client that leaves is noticed late: nobody reads from it.
-
-        Raises:
-            ClientLeft: it left early.
-        """
-        while (message := await self._receive())["type"] != "http.disconnect":
-            await self._body.put(message.get("body", b""))
-            if not message.get("more_body", False):
-                await self._body.put(None)
-        if not self.complete:  # else the server only says that all is done
-            raise ClientLeft
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body of the request, piece by piece."""
-        while (chunk := await self._body.get()) is not None:
+        more = True
+        while more:
+            message = await self._receive()
+            chunk = message.get("body", b"")
             mon.meter("bytes", direction="up").mark(len(chunk))
             yield chunk
+            more = message.get("more_body", False)
 
     async def start(self, status: int, headers: Iterable[Header]) -> None:
         """Begin the answer."""
@@ -82,17 +67,13 @@ class Exchange:
 
     async def write(self, chunk: bytes, *, last: bool = False) -> None:
         """Send a piece of the answer's body; waits while the client is slow."""
-        self.complete = last
         mon.meter("bytes", direction="down").mark(len(chunk))
         message: Message = {"type": "http.response.body", "body": chunk, "more_body": not last}
         await self._send(message)
 
 
 class VLite:
-    """The proxy, an ASGI application.
-
-    It is written straight on ASGI, because a web framework's handler is not
-    cancelled when its client leaves.
+    """The proxy, an ASGI application. It relies on the middleware to be cancelled when its client leaves.
 
     Args:
         target: URL of the upstream.
@@ -101,7 +82,7 @@ class VLite:
 
     def __init__(self, target: str, patience_s: float) -> None:
         self.target = httpx.URL(target)
-        self.client = httpx.AsyncClient(timeout=patience_s, trust_env=False)
+        self.client = instrument(httpx.AsyncClient(timeout=patience_s, trust_env=False), mon)
         self.open_requests = 0
         mon.gauge("open_requests", lambda: self.open_requests)
 
@@ -110,22 +91,14 @@ class VLite:
         await self.client.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, and stop when its client leaves."""
-        exchange = Exchange(scope, receive, send)
+        """Serve one request."""
         self.open_requests += 1
-        try:
-            # A request sent right behind another one would else be traced as a child of that.
-            with monkit.without_span():
-                async with asyncio.TaskGroup() as group:
-                    listening = group.create_task(exchange.listen())  # if this fails, the group cancels the next line
-                    await self.handle_http(scope["method"], scope["path"], exchange)
-                    listening.cancel()
-        except* ClientLeft:
-            mon.event("client_left")
-        except* (httpx.HTTPError, httpx.InvalidURL):
-            pass  # counted, and answered by handle_http; an answer that broke off is cut short by the server
-        finally:
-            self.open_requests -= 1
+        # It is counted, and answered by handle_http; an answer that broke off is cut short by the server.
+        with suppress(httpx.HTTPError, httpx.InvalidURL):
+            try:
+                await self.handle_http(scope["method"], scope["path"], Exchange(scope, receive, send))
+            finally:
+                self.open_requests -= 1
 
     @mon.task("VLite.HandleHTTP", args=("method", "path"))
     async def handle_http(self, method: str, path: str, exchange: Exchange) -> None:
@@ -137,6 +110,9 @@ class VLite:
         """
         try:
             await self.proxy(exchange)
+        except asyncio.CancelledError:
+            mon.event("client_left")
+            raise
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             if not exchange.started:
                 await exchange.start(status_for(error), [(b"content-type", b"text/plain; charset=utf-8")])
@@ -146,9 +122,7 @@ class VLite:
     @mon.task("VLite.Proxy")
     async def proxy(self, exchange: Exchange) -> None:
         """Ask the upstream, and pass its answer on as it comes."""
-        with mon.task("VLite.send_request") as span:
-            response = await self.client.send(self.upstream_request(exchange), stream=True)
-            span.annotate("status", response.status_code)
+        response = await self.client.send(self.upstream_request(exchange), stream=True)
         async with aclosing(response), mon.task("VLite.stream_body"):
             await exchange.start(response.status_code, end_to_end(response.headers.raw))
             async for chunk in response.aiter_raw():  # raw: a compressed body stays as it is
@@ -216,7 +190,7 @@ async def run(options: argparse.Namespace, listener: socket.socket) -> None:
         if target is None:
             target = await stack.enter_async_context(serving(vlite_traffic.upstream, listener_on(0)))
         vlite = await stack.enter_async_context(aclosing(VLite(target, options.patience)))
-        url = await stack.enter_async_context(serving(vlite, listener))
+        url = await stack.enter_async_context(serving(MonkitMiddleware(vlite, mon), listener))
         print(f"VLite listens on {url} and passes requests on to {target}")
         if options.target is None:
             print("Paths to ask for: /fast /slow /large /error /broken /silent /forever")
@@ -241,6 +215,7 @@ def main() -> int:
     except (OSError, OverflowError) as error:
         print(f"vlite: cannot listen on port {options.port}, choose another with --port: {error}", file=sys.stderr)
         return 1
+    monkit.environment.register()
     with listener:
         asyncio.run(run(options, listener))
     return 0

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import monkit_core as monkit
 import vlite_traffic
+from monkit_plugins.asgi import MonkitMiddleware
 from tests.helpers import BOUND_S, calls_ended, figures
 from vlite import VLite
 from vlite_server import listener_on, serving
@@ -43,7 +44,7 @@ async def proxy_to(target: str, patience_s: float = BOUND_S) -> AsyncIterator[ht
     """A client of a VLite in front of *target*."""
     async with (
         aclosing(VLite(target, patience_s)) as vlite,
-        serving(vlite, listener_on(0)) as url,
+        serving(MonkitMiddleware(vlite, MON), listener_on(0)) as url,
         httpx.AsyncClient(base_url=url, timeout=BOUND_S, trust_env=False) as client,
     ):
         yield client
@@ -65,12 +66,14 @@ class Upstream:
         self.answer = body
         self.target = b""
         self.asked_with: list[tuple[bytes, bytes]] = []
+        self.traceparent = ""
         self.body = b""
         self.got_some = asyncio.Event()
         self.left = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked_with = scope["headers"]
+        self.asked_with = [header for header in scope["headers"] if header[0] != b"traceparent"]
+        self.traceparent = dict(scope["headers"]).get(b"traceparent", b"").decode()
         self.target = scope["raw_path"] + b"?" + scope["query_string"]
         more = True
         while more:
@@ -391,7 +394,7 @@ def test_a_client_that_leaves_after_the_last_byte_was_served() -> None:
             serving(Upstream(body=b"some"), listener_on(0)) as target,
             aclosing(VLite(target, BOUND_S)) as vlite,
         ):
-            await vlite({**scope, "client": None}, receive, send)
+            await MonkitMiddleware(vlite, MON)({**scope, "client": None}, receive, send)
         assert (HANDLER.success_times.count, HANDLER.errors) == (1, {})
 
     run(test())
@@ -399,13 +402,15 @@ def test_a_client_that_leaves_after_the_last_byte_was_served() -> None:
 
 def test_the_spans_of_a_request_lie_one_inside_the_other() -> None:
     async def test() -> None:
-        async with proxied(Upstream(body=b"some")) as client:
+        upstream = Upstream(body=b"some")
+        async with proxied(upstream) as client:
             trace = next_trace()
             await client.get("/path?secret=1")
             handler, proxy, *steps = (await trace).spans
         assert handler.span.args == ("method='GET'", "path='/path'")
         assert proxy.span.func is PROXY
-        assert [step.span.func.short_name for step in steps] == ["VLite.send_request", "VLite.stream_body"]
+        assert [step.span.func.short_name for step in steps] == ["httpx GET", "VLite.stream_body"]
+        assert upstream.traceparent.startswith(f"00-{handler.span.trace.id:032x}-{steps[0].span.id:016x}-")
         for parent, child in [(handler, proxy), (proxy, steps[0]), (proxy, steps[1])]:
             assert child.span.parent_id == parent.span.id
             assert parent.span.start_ns <= child.span.start_ns < child.finish_ns <= parent.finish_ns
@@ -424,7 +429,8 @@ def test_requests_sent_at_once_on_one_connection_are_traces_of_their_own() -> No
                     await reader.readuntil(b"some\r\n0\r\n\r\n")
                 writer.close()
                 await writer.wait_closed()
-        assert HANDLER.callers == {None: 3}
+        assert MON.func("http GET").callers == {None: 3}
+        assert HANDLER.callers == {MON.func("http GET"): 3}
 
     run(test())
 
