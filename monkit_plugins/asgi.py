@@ -50,8 +50,9 @@ class MonkitMiddleware:
     """An application around an application.
 
     A request's span lasts until the last piece of its answer was handed to the
-    server (of an answer of 5xx until the application returned, for frameworks
-    answer 500 before they raise); a websocket's until the application returned.
+    server; until the application returned, where monitored calls below it still
+    run at that moment, or the answer is a 5xx (frameworks answer 500 before they
+    raise); a websocket's until the application returned.
     It goes on with the trace that the headers tell of and never with what
     happens to be current: a server may start a request in the context of the
     one before it on the same connection. What a handler does after its answer
@@ -181,7 +182,8 @@ class _Answer:
             # Before it goes out: then some servers say at once that the client is gone.
             self.complete = self.complete or self._is_last(message)
         await self._send(message)
-        if self.complete and self._status < 500:
+        # Calls that still run are mostly those that sent this last piece, about to return: they are no orphans.
+        if self.complete and self._status < 500 and not self._span.children:
             self.end()
 
     def _is_last(self, message: Message) -> bool:

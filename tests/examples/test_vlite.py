@@ -408,6 +408,7 @@ def test_the_spans_of_a_request_lie_one_inside_the_other() -> None:
             await client.get("/path?secret=1")
             handler, proxy, *steps = (await trace).spans
         assert handler.span.args == ("method='GET'", "path='/path'")
+        assert not handler.span.orphaned
         assert proxy.span.func is PROXY
         assert [step.span.func.short_name for step in steps] == ["httpx GET", "VLite.stream_body"]
         assert upstream.traceparent.startswith(f"00-{handler.span.trace.id:032x}-{steps[0].span.id:016x}-")

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from monkit_core import Span, current_span, faults
+from monkit_core import Span, current_span, faults, watch_for_spans
 from monkit_plugins.asgi import MonkitMiddleware
 from tests.helpers import check_idle, fresh_scope
 from tests.plugins.services import (
@@ -366,3 +366,26 @@ def test_pipelined_request_is_no_child_of_the_one_before_it() -> None:
     run(work())
     assert registry.funcs()[0].callers == {None: 3}
     check_idle(registry)
+
+
+def test_call_that_sends_the_last_piece_is_no_orphan() -> None:
+    registry, mon = fresh_scope()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        with mon.task("handler"):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"all"})
+
+    waiter = watch_for_spans(registry, lambda span: True)
+    connection = {"type": "http", "method": "GET", "path": "/", "headers": []}
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        pass
+
+    asyncio.run(MonkitMiddleware(application, mon)(connection, receive, send))
+    server, handler = waiter.result(0).spans
+    assert handler.span.parent_id == server.span.id
+    assert not handler.span.orphaned
