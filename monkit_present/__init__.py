@@ -10,6 +10,7 @@ monkit_present.serve(port=9000)
 try:
     from monkit_present.app import app
     from monkit_present.server import Server, serve
+    from monkit_present.tokens import new_token
 except ModuleNotFoundError as problem:
     if problem.name is None or problem.name.partition(".")[0] not in {
         "starlette",
@@ -23,4 +24,4 @@ except ModuleNotFoundError as problem:
         f"monkit_present needs {problem.name}; install it with: pip install 'monkit-py[present]'", name=problem.name
     ) from problem
 
-__all__ = ["Server", "app", "serve"]
+__all__ = ["Server", "app", "new_token", "serve"]

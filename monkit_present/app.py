@@ -1,60 +1,33 @@
-"""The debug application: a table of pages over one registry, behind the guard."""
+"""The debug application: the table of pages over one registry, behind the guard."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from monkit_core import Registry, default_registry, engine
-from monkit_core.clock import wall_offset_ns
+from monkit_core import Registry, default_registry
 from monkit_core.text import clean, clip
+from monkit_present.access import Access, session_cookie
+from monkit_present.authority import split_authority
+from monkit_present.body import read_json_object
 from monkit_present.capture import Captures
-from monkit_present.gather import func_rows, live_rows, process_name
+from monkit_present.catalogue import HEALTH, PAGES
 from monkit_present.guard import LOOPBACK_NAMES, Guard
-from monkit_present.render import dot, index, json, text
-from monkit_present.responses import PLAIN_TEXT, Problem, send_all, send_head
+from monkit_present.marks import Marks
+from monkit_present.pages import HTML, JSON, Address, Page, PageRequest, Served, addresses
+from monkit_present.parameters import BadQuery, read_object, read_query
+from monkit_present.remote import viz_hosts as read_viz_hosts
+from monkit_present.render import json
+from monkit_present.responses import Problem, send_all, send_body, send_head
+from monkit_present.sign_in import SIGN_IN
+from monkit_present.tokens import Token
 from monkit_present.workers import Workers
 
-__all__ = ["FORMATS", "DebugApp", "Format", "app"]
-
-_JSON = "application/json; charset=utf-8"
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One address of a page.
-
-    Attributes:
-        path: ``/ps/json``.
-        media_type: of the response.
-        render: the page as chunks.
-        runs_program: it runs code of the program (gauges, sources), so it needs a thread.
-    """
-
-    path: str
-    media_type: str
-    render: Callable[[Registry], Iterable[str | bytes]]
-    runs_program: bool = False
-
-
-FORMATS = (
-    Format("/ps", PLAIN_TEXT, lambda registry: text.ps(live_rows(registry))),
-    Format("/ps/text", PLAIN_TEXT, lambda registry: text.ps(live_rows(registry))),
-    Format("/ps/dot", PLAIN_TEXT, lambda registry: [dot.ps(live_rows(registry))]),
-    Format("/ps/json", _JSON, lambda registry: json.ps(live_rows(registry), wall_offset_ns())),
-    Format("/funcs", PLAIN_TEXT, lambda registry: text.funcs(func_rows(registry))),
-    Format("/funcs/text", PLAIN_TEXT, lambda registry: text.funcs(func_rows(registry))),
-    Format("/funcs/dot", PLAIN_TEXT, lambda registry: [dot.funcs(func_rows(registry))]),
-    Format("/funcs/json", _JSON, lambda registry: json.funcs(func_rows(registry))),
-    Format("/stats", PLAIN_TEXT, lambda registry: text.stats(registry.stats()), runs_program=True),
-    Format("/stats/text", PLAIN_TEXT, lambda registry: text.stats(registry.stats()), runs_program=True),
-    Format("/stats/old", PLAIN_TEXT, lambda registry: text.stats(registry.stats()), runs_program=True),
-    Format("/stats/json", _JSON, lambda registry: json.stats(registry.stats()), runs_program=True),
-)
+__all__ = ["DebugApp", "app", "make_access"]
 
 
 class DebugApp:
@@ -62,7 +35,9 @@ class DebugApp:
 
     Args:
         registry: what it shows.
+        access: who is let in.
         hosts: names and addresses that it answers to, beside those of the loopback interface.
+        viz_hosts: see `app`.
         captures: keeps the waits, with limits of its own if given.
         workers: run the pages that call the program, likewise.
     """
@@ -71,17 +46,23 @@ class DebugApp:
         self,
         registry: Registry,
         *,
+        access: Access,
         hosts: Iterable[str] = (),
+        viz_hosts: Iterable[str] = (),
         captures: Captures | None = None,
         workers: Workers | None = None,
     ) -> None:
-        self._registry = registry
-        self._captures = Captures(registry) if captures is None else captures
+        pages = tuple(page for page in PAGES if page is not SIGN_IN or access.by_token)
+        self._served = Served(registry, access, pages, read_viz_hosts(viz_hosts), Marks())
+        self._captures = Captures() if captures is None else captures
         self._workers = Workers() if workers is None else workers
+        places = [address for page in pages for address in addresses(page)]
         self._guarded: ASGIApp = Guard(
-            Router(self._routes(), redirect_slashes=False, default=_not_found),
+            Router(self._routes(places), redirect_slashes=False, default=_not_found),
+            access=access,
             hosts=(*LOOPBACK_NAMES, *hosts),
-            documents=("/",),
+            methods={place.path: place.methods for place in places},
+            documents=[page.path for page in pages if page.formats[0].media_type == HTML],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,46 +73,86 @@ class DebugApp:
         """End open captures in a well-formed way. Call it in the event loop that serves them."""
         self._captures.close()
 
-    def _routes(self) -> list[BaseRoute]:
-        routes: list[BaseRoute] = [Route("/", _Endpoint(self._index))]
-        for entry in FORMATS:
-            endpoint = _Endpoint(self._page(entry))
-            routes += [Route(entry.path, endpoint), Route(entry.path + "/", endpoint)]
-        capture = _Endpoint(self._capture)
-        for path in ("/trace", "/trace/", "/trace/{format}", "/trace/{format}/"):
-            routes.append(Route(path, capture))
+    def sign_in_code(self) -> str | None:
+        """A code for the page at ``/sign-in#<code>``: good once, for ten minutes. ``None`` where no token is asked for.
+
+        May be called from any thread.
+        """
+        access = self._served.access
+        return access.codes.issue() if access.by_token else None
+
+    def _routes(self, places: Iterable[Address]) -> list[BaseRoute]:
+        routes: list[BaseRoute] = []
+        for place in places:
+            routes += _routes(place.path, partial(self._answer, place))
+        for page in self._served.pages:
+            if not page.bare:
+                for path in (page.path, page.path + "/{format}"):
+                    routes += _routes(path, partial(self._refuse, page))
         return routes
 
-    def _page(self, entry: Format) -> ASGIApp:
-        async def page(scope: Scope, receive: Receive, send: Send) -> None:
-            chunks: Iterable[str | bytes] = ()
-            if scope["method"] != "HEAD":
-                if entry.runs_program:
-                    chunks = await self._workers.run(lambda: list(entry.render(self._registry)))
-                else:
-                    chunks = entry.render(self._registry)
-            await send_head(send, 200, entry.media_type)
-            await send_all(send, chunks)
+    async def _answer(self, place: Address, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            await self._act(place, scope, receive, send)
+            return
+        request = self._request(scope, _checked(read_query, place.page.parameters, scope["query_string"]))
+        chosen = place.choose(request.values)
+        if place.page.waits:
+            wait = _checked(place.page.produce, request)
+            await self._captures.respond(wait, chosen, scope["method"], receive, send)
+            return
+        chunks: Iterable[str | bytes] = ()
+        if scope["method"] != "HEAD":
+            if place.page.runs_program:
+                chunks = await self._workers.run(lambda: list(chosen.render(place.page.produce(request))))
+            else:
+                chunks = chosen.render(place.page.produce(request))
+        policy = [(b"content-security-policy", chosen.policy.encode())] if chosen.policy else []
+        await send_head(send, 200, chosen.media_type, policy)
+        await send_all(send, chunks)
 
-        return page
+    async def _act(self, place: Address, scope: Scope, receive: Receive, send: Send) -> None:
+        action = place.action
+        assert action is not None  # the guard has looked at the method
+        _checked(read_query, (), scope["query_string"])
+        fields = await read_json_object(scope, receive)
+        request = self._request(scope, _checked(read_object, action.parameters, fields))
+        if place.page.runs_program:
+            reply = await self._workers.run(lambda: action.act(request))
+        else:
+            reply = action.act(request)
+        await send_head(send, 200, JSON, reply.headers)
+        await send_body(send, json.message(dict(reply.fields)))
 
-    async def _index(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
+    async def _refuse(self, page: Page[Any], scope: Scope, receive: Receive, send: Send) -> None:
+        """There is no such format; the query is looked at first, as in the original."""
+        request = self._request(scope, _checked(read_query, page.parameters, scope["query_string"]))
+        _checked(page.produce, request)
+        await _not_found(scope, receive, send)
+
+    def _request(self, scope: Scope, values: dict[str, Any]) -> PageRequest:
+        authority = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
         root = scope.get("root_path", "")
-        page = index.render(
-            process=process_name(),
-            pid=os.getpid(),
-            functions=len(self._registry.funcs()),
-            engine=engine.name,
-            base=f"{scope['scheme']}://{host}{root}",
+        return PageRequest(
+            served=self._served,
+            values=values,
+            base=f"{scope['scheme']}://{authority}{root}",
             root=root,
+            cookie=session_cookie(scope["scheme"], *split_authority(authority)),
         )
-        headers = [(b"content-security-policy", index.CONTENT_SECURITY_POLICY.encode())]
-        await send_head(send, 200, "text/html; charset=utf-8", headers)
-        await send_all(send, [page])
 
-    async def _capture(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._captures.respond(scope["path_params"].get("format", ""), scope, receive, send)
+
+def _routes(path: str, answer: ASGIApp) -> list[BaseRoute]:
+    endpoint = _Endpoint(answer)
+    return [Route(item, endpoint) for item in ((path,) if path == "/" else (path, path + "/"))]
+
+
+def _checked(read: Callable[..., Any], *arguments: object) -> Any:
+    """What *read* returns; what it cannot use is the client's fault."""
+    try:
+        return read(*arguments)
+    except BadQuery as problem:
+        raise Problem(400, str(problem)) from None
 
 
 class _Endpoint:
@@ -148,13 +169,53 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     raise Problem(404, f"path not found: {clip(clean(scope['path']), 200)}")
 
 
-def app(registry: Registry | None = None, *, hosts: Iterable[str] = ()) -> DebugApp:
+def make_access(token: str | None, *, everybody: bool, open_health: bool) -> Access:
+    """Who is let in: whoever has the token; without one everybody or nobody.
+
+    Raises:
+        TypeError: *token* is no text.
+        ValueError: *token* is weak.
+    """
+    return Access(
+        None if token is None else Token(token),
+        everybody=everybody,
+        open_paths=(SIGN_IN.path, *([HEALTH.path] if open_health else [])),
+    )
+
+
+def app(
+    registry: Registry | None = None,
+    *,
+    token: str | None = None,
+    insecure: bool = False,
+    hosts: Iterable[str] = (),
+    viz_hosts: Iterable[str] = (),
+    open_health: bool = False,
+) -> DebugApp:
     """The debug pages as an ASGI application, to be mounted in one of your own.
 
     Args:
         registry: what it shows, the default registry if not given.
+        token: what every request has to bring (``Authorization: Bearer``).
+        insecure: no token is asked for; something else must keep strangers out.
         hosts: names and addresses that requests may be addressed to, beside
             those of the loopback interface; the address a request came in on is
             always allowed.
+        viz_hosts: hosts, or ``host:port``, that ``/trace/remote?viz=`` may send a browser to.
+        open_health: ``/health`` needs no token.
+
+    Raises:
+        ValueError: neither *token* nor *insecure* is given, the token is weak,
+            or one of *viz_hosts* cannot be read.
     """
-    return DebugApp(default_registry if registry is None else registry, hosts=hosts)
+    if token is None and not insecure:
+        raise ValueError(
+            "app() cannot know who reaches it: give token=monkit_present.new_token(), "
+            "or say insecure=True where something else keeps strangers out"
+        )
+    return DebugApp(
+        default_registry if registry is None else registry,
+        access=make_access(token, everybody=insecure, open_health=open_health),
+        hosts=hosts,
+        viz_hosts=viz_hosts,
+    )

@@ -8,27 +8,31 @@ framed. Nothing here reads a page or a registry.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monkit_core.text import clean, clip
+from monkit_present.access import Access, session_cookie
+from monkit_present.authority import one_spelling, same_origin, split_authority
+from monkit_present.limits import DEFAULTS
 from monkit_present.responses import Problem, send_problem
 
-__all__ = ["LOOPBACK_NAMES", "PROTECTIVE_HEADERS", "Guard", "split_authority"]
+__all__ = ["ACTION_HEADER", "LOOPBACK_NAMES", "PROTECTIVE_HEADERS", "Guard"]
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+MAX_HEADER_BYTES = DEFAULTS.head_bytes
+MAX_TARGET_BYTES = DEFAULTS.target_bytes
+ACTION_HEADER = (b"x-monkit-action", b"1")
+"""What a request for a change has to bring; a page of another site cannot make a browser send it unasked."""
 
 _log = logging.getLogger("monkit.present")
-_METHODS = ("GET", "HEAD")
-_AUTHORITY = re.compile(
-    r"(?:\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9._-]{1,253}))(?::(?P<port>[0-9]{1,5}))?"
-)
+_READING = ("GET", "HEAD")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.DOTALL | re.IGNORECASE)
+_JSON = re.compile(rb"application/json[ \t]*(;[ \t]*charset=\"?utf-8\"?[ \t]*)?", re.IGNORECASE)
 PROTECTIVE_HEADERS = {
     b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'none'; "
     b"frame-ancestors 'none'; sandbox",
@@ -41,22 +45,7 @@ PROTECTIVE_HEADERS = {
 }
 """On every response; a page may bring a policy of its own."""
 
-
-def split_authority(text: str) -> tuple[str, int | None]:
-    """Host (lower case, an address in its one spelling) and port of ``host:port``.
-
-    Raises:
-        ValueError: it is not exactly that.
-    """
-    match = _AUTHORITY.fullmatch(text)
-    if match is None:
-        raise ValueError("no host and port")
-    port = int(match["port"]) if match["port"] else None
-    if port is not None and port > 65535:
-        raise ValueError("no such port")
-    if match["six"] is not None:
-        return str(ipaddress.IPv6Address(match["six"])), port
-    return match["name"].lower(), port
+RequestHeaders = Iterable[tuple[bytes, bytes]]
 
 
 class Guard:
@@ -64,14 +53,26 @@ class Guard:
 
     Args:
         app: what stands behind it.
+        access: who is let in.
         hosts: names and addresses that requests may be addressed to, any port; the
             address that a request came in on is always one of them.
+        methods: by path, where they are not GET and HEAD.
         documents: paths of HTML pages, which a link on another site may open.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], documents: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        access: Access,
+        hosts: Iterable[str],
+        methods: Mapping[str, tuple[str, ...]],
+        documents: Iterable[str] = (),
+    ) -> None:
         self._app = app
-        self._hosts = frozenset(_one_spelling(host) for host in hosts)
+        self._access = access
+        self._hosts = frozenset(one_spelling(host) for host in hosts)
+        self._methods = dict(methods)
         self._documents = frozenset(documents)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,18 +108,23 @@ class Guard:
         """Refuse by a `Problem`; an absolute target of ours is put into the usual form."""
         host, port = self._check_host(scope)
         self._check_target(scope)
+        _check_sizes(scope)
         headers = scope["headers"]
-        if scope["method"] not in _METHODS:
+        path = _path_of(scope)
+        methods = self._methods.get(path, _READING)
+        if scope["method"] not in methods:
+            shown = ", ".join(methods)
             raise Problem(
-                405,
-                f"{clip(clean(scope['method']), 20)} is not among {', '.join(_METHODS)}",
-                ((b"allow", ", ".join(_METHODS).encode()),),
+                405, f"{clip(clean(scope['method']), 20)} is not among {shown}", ((b"allow", shown.encode()),)
             )
         _check_origin(headers, host, port)
-        self._check_fetch_site(scope, headers)
+        self._check_fetch_site(scope, path)
+        self._access.check(path, headers, session_cookie(scope["scheme"], host, port))
+        if scope["method"] not in _READING:
+            _check_action(headers)
 
     def _check_host(self, scope: Scope) -> tuple[str, int | None]:
-        values = [value for name, value in scope["headers"] if name == b"host"]
+        values = _all(scope["headers"], b"host")
         if len(values) != 1:
             raise Problem(400, f"one Host header expected, found {len(values)}")
         return self._allowed(values[0].decode("latin-1"), scope)
@@ -128,8 +134,9 @@ class Guard:
             host, port = split_authority(authority)
         except ValueError:
             raise Problem(400, f"Host header cannot be read: {_shown(authority)}") from None
-        own = scope.get("server")
-        if host not in self._hosts and not (own and host == _one_spelling(str(own[0]))):
+        address, number = scope.get("server") or (None, None)
+        came_in_on = one_spelling(str(address)) if number is not None else None  # a Unix socket has no number
+        if host not in self._hosts and host != came_in_on:
             raise Problem(403, f"host not allowed: {_shown(authority)}; name it with hosts= when serving")
         return host, port
 
@@ -145,43 +152,54 @@ class Guard:
         scope["raw_path"] = raw.encode("latin-1")
         scope["path"] = unquote(raw)
 
-    def _check_fetch_site(self, scope: Scope, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def _check_fetch_site(self, scope: Scope, path: str) -> None:
         """Of what other sites make a browser ask, only opening a page is let through."""
-        fetch = {name: value for name, value in headers if name.startswith(b"sec-fetch-")}
+        fetch = {name: value for name, value in scope["headers"] if name.startswith(b"sec-fetch-")}
         site = fetch.get(b"sec-fetch-site", b"none")
         if site in (b"none", b"same-origin"):
             return
         opens = fetch.get(b"sec-fetch-mode") == b"navigate" and fetch.get(b"sec-fetch-dest") == b"document"
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if opens and (site == b"same-site" or path in self._documents):
+        reads = scope["method"] in _READING
+        if opens and reads and (site == b"same-site" or path in self._documents):
             return
         raise Problem(403, "cross-site request refused; open the address itself")
 
 
-def _check_origin(headers: Iterable[tuple[bytes, bytes]], host: str, port: int | None) -> None:
-    for name, value in headers:
-        if name == b"origin":
-            scheme, separator, authority = value.decode("latin-1").partition("://")
-            try:
-                same = bool(separator) and _with_port(scheme, *split_authority(authority)) == _with_port(
-                    scheme, host, port
-                )
-            except ValueError:
-                same = False
-            if not same:
-                raise Problem(403, f"cross-site request refused: origin {_shown(value.decode('latin-1'))}")
+def _path_of(scope: Scope) -> str:
+    """The path below the place where the application is mounted, without the slash that may trail."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path.removesuffix("/") or "/"
 
 
-def _with_port(scheme: str, host: str, port: int | None) -> tuple[str, int | None]:
-    return host, port if port is not None else {"http": 80, "https": 443}.get(scheme.lower())
+def _check_sizes(scope: Scope) -> None:
+    """Servers limit what is not yet whole; what comes in one piece is measured here."""
+    path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
+    target = len(path) + (1 + len(query) if query else 0)  # with the question mark between them
+    if target > MAX_TARGET_BYTES:
+        raise Problem(414, f"the target has {target:,} bytes, at most {MAX_TARGET_BYTES:,}")
+    size = sum(len(name) + len(value) + 4 for name, value in scope["headers"])  # ": " and the end of the line
+    if size > MAX_HEADER_BYTES:
+        raise Problem(431, f"the headers have {size:,} bytes, at most {MAX_HEADER_BYTES:,}")
 
 
-def _one_spelling(host: str) -> str:
-    """Lower case; an address as `ipaddress` writes it."""
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        return host.lower()
+def _check_origin(headers: RequestHeaders, host: str, port: int | None) -> None:
+    for value in _all(headers, b"origin"):
+        origin = value.decode("latin-1")
+        if not same_origin(origin, host, port):
+            raise Problem(403, f"cross-site request refused: origin {_shown(origin)}")
+
+
+def _check_action(headers: RequestHeaders) -> None:
+    """A change is asked for in a way that no form and no other site can."""
+    types = _all(headers, b"content-type")
+    if len(types) != 1 or _JSON.fullmatch(types[0]) is None:
+        raise Problem(415, "a change is asked for by a JSON object; send Content-Type: application/json")
+    if _all(headers, ACTION_HEADER[0]) != [ACTION_HEADER[1]]:
+        raise Problem(403, "a change is asked for with the header X-Monkit-Action: 1")
+
+
+def _all(headers: RequestHeaders, wanted: bytes) -> list[bytes]:
+    return [value for name, value in headers if name == wanted]
 
 
 def _shown(text: str) -> str:

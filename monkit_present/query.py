@@ -1,66 +1,42 @@
-"""Queries: from the query string of ``/trace/*`` to what is to be captured.
+"""Queries: from the values of the parameters of ``/trace/*`` to what is to be captured.
 
 The texts of refusals are those of the original up to their second colon.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
+from typing import Any
 
 from monkit_core import Func, Registry, Span
 from monkit_core.text import clean, clip
 from monkit_present.expression import BadExpression, compile_expression, nearest
+from monkit_present.parameters import BadQuery, Parameter, Seconds, Text, TraceId, Truth, WholeNumber, quoted
 
-__all__ = ["PARAMETERS", "BadQuery", "CaptureQuery", "Parameter", "parse_capture_query"]
+__all__ = ["CAPTURE_PARAMETERS", "MATCH_PARAMETERS", "CaptureQuery", "capture_query"]
 
-MAX_EXPRESSION = 1000
-MAX_SPANS = 100_000
-DEFAULT_SPANS = 10_000
-MAX_TIMEOUT_S = 86_400.0
-DEFAULT_TIMEOUT_S = 3600.0
 _LOW_64_BITS = (1 << 64) - 1
-_HEX = frozenset("0123456789abcdefABCDEF")
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
-
-class BadQuery(ValueError):
-    """A query that cannot be answered; the message says what was found and what was expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of a page: name, what it takes, what holds without it, and what it does."""
-
-    name: str
-    takes: str
-    default: str
-    words: str
-
-
-PARAMETERS = (
-    Parameter(
-        "regex",
-        f"expression (RE2), at most {MAX_EXPRESSION:,} characters",
-        "",
-        "found anywhere in the full name of the function",
-    ),
-    Parameter(
-        "trace_id", "1 to 16 hex digits (the low 64 bits), or 32", "", "id of the trace; with regex= both must hold"
-    ),
-    Parameter(
-        "preselect", "true or false", "true", "refuse at once an expression that no known function's name matches"
-    ),
-    Parameter(
-        "max_spans", f"1 to {MAX_SPANS:,}", f"{DEFAULT_SPANS:,}", "spans kept; those above are counted and dropped"
-    ),
-    Parameter(
-        "timeout", f"seconds, above 0 and at most {MAX_TIMEOUT_S:,.0f}", f"{DEFAULT_TIMEOUT_S:,.0f}", "longest wait"
-    ),
+_REGEX = Parameter("regex", Text("expression (RE2)"), "found anywhere in the full name of the function")
+_TRACE_ID = Parameter("trace_id", TraceId(), "id of the trace; with regex= both must hold")
+_PRESELECT = Parameter(
+    "preselect",
+    Truth(),
+    "refuse at once an expression that no known function's name matches",
+    default=True,
+    beside="regex",
 )
+_MAX_SPANS = Parameter(
+    "max_spans", WholeNumber(1, 100_000), "spans kept; those above are counted and dropped", default=10_000
+)
+_TIMEOUT = Parameter("timeout", Seconds(86_400.0), "longest wait", default=3600.0)
+
+MATCH_PARAMETERS = (_REGEX, _TRACE_ID, _PRESELECT, _TIMEOUT)
+"""What every wait for a match takes."""
+
+CAPTURE_PARAMETERS = (_REGEX, _TRACE_ID, _PRESELECT, _MAX_SPANS, _TIMEOUT)
+"""What a wait takes that collects the spans of its match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +56,19 @@ class CaptureQuery:
     timeout_s: float
 
 
-def parse_capture_query(query_string: bytes, registry: Registry) -> CaptureQuery:
-    """Check a query string.
+def capture_query(values: Mapping[str, Any], registry: Registry) -> CaptureQuery:
+    """What the values of `CAPTURE_PARAMETERS` or `MATCH_PARAMETERS` ask for.
 
     Raises:
-        BadQuery: something in it cannot be used.
+        BadQuery: they ask for nothing, or for what cannot be.
     """
-    values = _split(query_string)
-    regex, trace_id = values.get("regex", ""), values.get("trace_id", "")
+    regex, trace_id = values["regex"], values["trace_id"]
     if not regex and not trace_id:
         raise BadQuery("at least one of 'regex' or 'trace_id' query parameters required")
     matchers = []
     words = []
     if regex:
-        matchers.append(_by_name(regex, values.get("preselect", ""), registry))
+        matchers.append(_by_name(regex, values["preselect"], registry))
         words.append(f"regex={regex}")
     if trace_id:
         matchers.insert(0, _by_trace(trace_id))
@@ -101,44 +76,19 @@ def parse_capture_query(query_string: bytes, registry: Registry) -> CaptureQuery
     return CaptureQuery(
         matcher=matchers[0] if len(matchers) == 1 else lambda span: all(matcher(span) for matcher in matchers),
         words=clean(" ".join(words)),
-        max_spans=_whole_number("max_spans", values.get("max_spans", ""), DEFAULT_SPANS, MAX_SPANS),
-        timeout_s=_seconds("timeout", values.get("timeout", ""), DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S),
+        max_spans=values.get(_MAX_SPANS.name, _MAX_SPANS.default),
+        timeout_s=values["timeout"],
     )
 
 
-def _split(query_string: bytes) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
-    except ValueError:  # also what bytes that are no UTF-8 raise
-        raise BadQuery("the query string is not UTF-8 or has more than 50 fields") from None
-    values: dict[str, str] = {}
-    known = {parameter.name for parameter in PARAMETERS}
-    for name, value in pairs:
-        if name not in known:
-            raise BadQuery(f"unknown parameter {_quote(name)}: known are {', '.join(sorted(known))}")
-        if name in values:
-            raise BadQuery(f"parameter {_quote(name)} given twice")
-        values[name] = value
-    return values
-
-
-def _quote(text: str) -> str:
-    """*text* in double quotes, short and on one line."""
-    shown = clean(clip(text, 100)).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{shown}"'
-
-
-def _by_name(pattern: str, preselect: str, registry: Registry) -> Callable[[Span], bool]:
+def _by_name(pattern: str, preselect: bool, registry: Registry) -> Callable[[Span], bool]:
     """A matcher that runs the expression once a function and keeps the answer."""
-    wanted = _truth("preselect", preselect, default=True)
-    if len(pattern) > MAX_EXPRESSION:
-        raise BadQuery(f"invalid regex {_quote(pattern)}: {len(pattern):,} characters, at most {MAX_EXPRESSION:,}")
     try:
         found_in = compile_expression(pattern)
     except (BadExpression, UnicodeError) as problem:
-        raise BadQuery(f"invalid regex {_quote(pattern)}: error parsing regexp: {clean(str(problem))}") from None
+        raise BadQuery(f"invalid regex {quoted(pattern)}: error parsing regexp: {clean(str(problem))}") from None
     answers: dict[Func, bool] = {}
-    if wanted:
+    if preselect:
         answers = {func: found_in(func.full_name) for func in registry.funcs()}
         if not any(answers.values()):
             raise BadQuery(_no_match(pattern, [func.full_name for func in answers]))
@@ -161,37 +111,7 @@ def _no_match(pattern: str, names: list[str]) -> str:
 
 
 def _by_trace(digits: str) -> Callable[[Span], bool]:
-    if not (1 <= len(digits) <= 16 or len(digits) == 32) or not _HEX.issuperset(digits):
-        raise BadQuery(f"trace_id expected to be hex unsigned 64 bit number: {_quote(digits)}")
     wanted = int(digits, 16)
     if len(digits) == 32:
         return lambda span: span.trace.id == wanted
     return lambda span: span.trace.id & _LOW_64_BITS == wanted
-
-
-def _truth(name: str, text: str, *, default: bool) -> bool:
-    if not text:
-        return default
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    raise BadQuery(f"invalid {name} {_quote(text)}: expected true or false")
-
-
-def _whole_number(name: str, text: str, default: int, most: int) -> int:
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit()) or len(text) > 20 or not 1 <= int(text) <= most:
-        raise BadQuery(f"invalid {name} {_quote(text)}: expected a whole number from 1 to {most}")
-    return int(text)
-
-
-def _seconds(name: str, text: str, default: float, most: float) -> float:
-    if not text:
-        return default
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= most:  # also true of NaN
-        raise BadQuery(f"invalid {name} {_quote(text)}: expected seconds above 0, at most {most:.0f}")
-    return seconds

@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import ipaddress
 import logging
 import os
-import socket
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 from monkit_core import Registry, default_registry
-from monkit_present.app import DebugApp
-from monkit_present.guard import LOOPBACK_NAMES
+from monkit_present.app import DebugApp, make_access
+from monkit_present.listener import Listener, listen_tcp, listen_unix
+from monkit_present.peers import Peer
 from monkit_present.protocol import Protocol, Shared, settings
+from monkit_present.tls import CertificateFiles
 
 __all__ = ["Server", "serve"]
 
 _log = logging.getLogger("monkit.present")
 _CLOSE_S = 0.9
 _GRACE_S = 0.5
+_HANDSHAKE_S = 10.0
 _servers: weakref.WeakSet[Server] = weakref.WeakSet()
 _abandoned: list[object] = []  # event loops of the parent, kept in a child so that they are not finalised there
 
@@ -37,15 +38,16 @@ class Server:
     """The handle of a debug port.
 
     Attributes:
-        url: where it listens, ``http://127.0.0.1:9000``, or ``None``.
+        url: where it listens, ``http://127.0.0.1:9000``, or ``None``; of a Unix
+            socket ``http+unix://`` and its path with every ``/`` as ``%2F``.
         error: why it does not, or ``None``.
     """
 
-    def __init__(self, app: DebugApp) -> None:
+    def __init__(self) -> None:
         self.url: str | None = None
         self.error: BaseException | None = None
-        self._app = app
-        self._socket: socket.socket | None = None
+        self._app: DebugApp | None = None
+        self._listener: Listener | None = None
         self._state = Shared()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -56,7 +58,20 @@ class Server:
     @property
     def port(self) -> int | None:
         """The port it listens on, or ``None``."""
-        return None if self._socket is None or self.url is None else int(self._socket.getsockname()[1])
+        return None if self._listener is None or self.url is None else self._listener.port
+
+    def sign_in_url(self) -> str | None:
+        """An address that signs a browser in: good once, within ten minutes.
+
+        Where no token is asked for, the address of the index; ``None`` if
+        nothing listens. Whoever has it has the port, so do not log it where
+        others read.
+        """
+        url, app = self.url, self._app
+        if url is None or app is None:
+            return None
+        code = app.sign_in_code()
+        return f"{url}/" if code is None else f"{url}/sign-in#{code}"
 
     def close(self) -> None:
         """End open waits, close the port, and return within a second. Twice does no harm."""
@@ -68,14 +83,16 @@ class Server:
                     self._loop.call_soon_threadsafe(self._stop.set)
         if thread is not None and thread is not threading.current_thread():
             thread.join(_CLOSE_S)
+        if self._listener is not None and self._listener.remove is not None:
+            self._listener.remove()
         self.url = None
         _servers.discard(self)
         atexit.unregister(self.close)
 
-    def _start(self, listener: socket.socket) -> None:
-        host, port = listener.getsockname()[:2]
-        self._socket = listener
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    def _start(self, app: DebugApp, listener: Listener) -> None:
+        self._app = app
+        self._listener = listener
+        self.url = listener.url
         self._thread = threading.Thread(target=self._run, name="monkit-present", daemon=True)
         _servers.add(self)
         atexit.register(self.close)
@@ -83,7 +100,7 @@ class Server:
             self._thread.start()
         except RuntimeError:  # the system has no thread left
             self._thread = None
-            listener.close()
+            listener.sock.close()
             self.close()
             raise
 
@@ -94,8 +111,8 @@ class Server:
         except BaseException as problem:  # the end of this thread: say it where somebody looks
             self._fail(problem)
         finally:
-            if self._socket is not None:
-                self._socket.close()
+            if self._listener is not None:
+                self._listener.sock.close()
 
     def _fail(self, problem: BaseException) -> None:
         self.error = problem
@@ -108,15 +125,34 @@ class Server:
             self._loop, self._stop = loop, asyncio.Event()
             if self._closed.is_set():
                 self._stop.set()
-        config = settings(self._app)
-        assert self._socket is not None  # set by _start
-        server = await loop.create_server(lambda: Protocol(config, self._state, {}), sock=self._socket, backlog=128)
+        app, listener = self._app, self._listener
+        assert app is not None  # both were set by _start
+        assert listener is not None
+        server = await loop.create_server(
+            self._protocols(app, listener),
+            sock=listener.sock,
+            backlog=128,
+            ssl=listener.tls,
+            ssl_handshake_timeout=None if listener.tls is None else _HANDSHAKE_S,
+        )
         try:
             await self._stop.wait()
         finally:
-            self._app.close_waits()
+            # A connection that is being accepted while its server closes would be forgotten, open, by asyncio.
+            loop.remove_reader(listener.sock)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            app.close_waits()
             server.close()
             await self._drain()
+
+    def _protocols(self, app: DebugApp, listener: Listener) -> Callable[[], asyncio.BaseProtocol]:
+        config, may_ask = settings(app), listener.may_ask
+
+        def serving() -> asyncio.Protocol:
+            return Protocol(config, self._state, {})
+
+        return serving if may_ask is None else lambda: Peer(serving, may_ask)
 
     async def _drain(self) -> None:
         """Let responses end, then cut what is left."""
@@ -140,7 +176,8 @@ class Server:
         self._lock = threading.Lock()  # another thread of the parent may have held it
         _abandoned.append(self._loop)
         self._loop = None
-        sockets = [self._socket, *(_socket_of(connection.transport) for connection in self._state.connections)]
+        listening = None if self._listener is None else self._listener.sock
+        sockets = [listening, *(_socket_of(connection.transport) for connection in self._state.connections)]
         null = os.open(os.devnull, os.O_RDWR)
         for item in sockets:
             if item is not None:
@@ -168,7 +205,12 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 9000,
+    unix: str | os.PathLike[str] | None = None,
+    tls: CertificateFiles | None = None,
     hosts: Iterable[str] = (),
+    viz_hosts: Iterable[str] = (),
+    token: str | None = None,
+    open_health: bool = False,
     insecure: bool = False,
     strict: bool = False,
 ) -> Server:
@@ -178,9 +220,15 @@ def serve(
         registry: what is shown, the default registry if not given.
         host: name or address to bind.
         port: 0 takes a free one; `Server.port` says which.
+        unix: listen on this Unix socket instead; of a folder, on ``monkit-<pid>.sock`` in it.
+        tls: files of a certificate and its key; the port then speaks HTTPS.
         hosts: further names that requests may be addressed to (``Host``), such
             as the one of a tunnel or proxy.
-        insecure: needed for an address that other machines reach.
+        viz_hosts: hosts, or ``host:port``, that ``/trace/remote?viz=`` may send a browser to.
+        token: what every request has to bring, see `new_token`; browsers sign
+            in by `Server.sign_in_url`.
+        open_health: ``/health`` needs no token.
+        insecure: needed for an address that other machines reach, without a token.
         strict: raise what went wrong instead of noting it on the handle.
 
     Returns:
@@ -188,40 +236,31 @@ def serve(
         one log line; the program goes on.
 
     Raises:
-        OSError: the address cannot be bound, with *strict*.
+        OSError: the address cannot be bound, or the files of *tls* cannot be used, with *strict*.
         OverflowError: there is no such port, with *strict*.
-        UnicodeError: *host* cannot be a name, with *strict*.
+        PermissionError: *host* is not of the loopback interface and there is
+            neither *token* nor *insecure*, or the folder of *unix* is open to
+            others, with *strict*.
         RuntimeError: the system has no thread left, with *strict*.
-        PermissionError: *host* is not of the loopback interface and *insecure* is not set, with *strict*.
+        TypeError: *token* is no text, with *strict*.
+        ValueError: *token* is weak, *host* cannot be a name, or one of *viz_hosts* cannot be read, with *strict*.
     """
-    names = tuple(hosts)
-    server = Server(DebugApp(default_registry if registry is None else registry, hosts=(host, *names)))
+    place = f"{host}:{port}" if unix is None else os.fspath(unix)
+    server = Server()
     try:
-        server._start(_bind(host, port, insecure=insecure))
-    except (OSError, OverflowError, RuntimeError, UnicodeError) as problem:
+        app = DebugApp(
+            default_registry if registry is None else registry,
+            access=make_access(token, everybody=token is None, open_health=open_health),
+            hosts=(host, *hosts),
+            viz_hosts=viz_hosts,
+        )
+        if unix is not None and tls is not None:
+            raise ValueError("tls= is for a port; leave it out with unix=")
+        exposed = insecure or token is not None
+        server._start(app, listen_tcp(host, port, exposed=exposed, tls=tls) if unix is None else listen_unix(unix))
+    except (OSError, OverflowError, RuntimeError, TypeError, ValueError) as problem:
         if strict:
             raise
         server.error = problem
-        _log.error("no debug port on %s:%s: %s", host, port, problem)
+        _log.error("no debug port on %s: %s", place, problem)
     return server
-
-
-def _bind(host: str, port: int, *, insecure: bool) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    if not insecure and not ipaddress.ip_address(address[0]).is_loopback:
-        raise PermissionError(
-            f"{host} is reached from other machines; say insecure=True if that is meant, or bind {LOOPBACK_NAMES[1]}"
-        )
-    listener = socket.socket(family, kind, protocol)
-    try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address[0], port, *address[2:]))  # a port out of range is refused here only
-        listener.listen(128)
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
-    return listener

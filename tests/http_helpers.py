@@ -16,15 +16,30 @@ from typing import Any
 import orjson
 
 from monkit_core import Registry
+from monkit_present.access import Access
 from monkit_present.app import DebugApp
 from monkit_present.capture import Captures
-from monkit_present.server import Server, _bind
+from monkit_present.catalogue import PAGES
+from monkit_present.listener import listen_tcp
+from monkit_present.pages import addresses
+from monkit_present.server import Server
+from monkit_present.sign_in import SIGN_IN
 from monkit_present.workers import Workers
 from tests.helpers import BOUND_S, fresh_scope
 
 SVG = "{http://www.w3.org/2000/svg}"
 PROMPT_S = 1.0
 """How soon a wait begins to answer, a leaving client is noticed, and a closed server is gone."""
+
+PLACES = tuple(address for page in PAGES for address in addresses(page))
+"""Every address, in the order of the table."""
+
+READ = tuple(place for place in PLACES if place.formats and not place.page.waits and place.page is not SIGN_IN)
+"""Those that show something at once, without a token."""
+
+TOKEN = "correct-horse-battery-staple-0123456789-XYZ"
+CHANGE = (("Content-Type", "application/json"), ("X-Monkit-Action", "1"))
+"""What a request for a change brings, beside its JSON."""
 
 Headers = Iterable[tuple[str, str]]
 
@@ -57,10 +72,20 @@ def served(
     workers: Workers | None = None,
     hosts: Iterable[str] = (),
     host: str = "127.0.0.1",
+    access: Access | None = None,
+    viz_hosts: Iterable[str] = (),
 ) -> Iterator[Server]:
-    """A registry on a free port, with limits of the test's own."""
-    server = Server(DebugApp(registry, hosts=hosts, captures=captures, workers=workers))
-    server._start(_bind(host, 0, insecure=False))
+    """A registry on a free port, with limits of the test's own; open to everybody unless *access* says more."""
+    app = DebugApp(
+        registry,
+        access=Access(everybody=True) if access is None else access,
+        hosts=hosts,
+        viz_hosts=viz_hosts,
+        captures=captures,
+        workers=workers,
+    )
+    server = Server()
+    server._start(app, listen_tcp(host, 0))
     try:
         yield server
     finally:

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 import monkit_core
 import monkit_present
-from monkit_present.app import FORMATS
-from monkit_present.capture import CAPTURE_FORMATS
-from monkit_present.query import PARAMETERS
-from monkit_present.render import index
+from monkit_present.catalogue import PAGES
+from monkit_present.pages import Action, addresses
+from monkit_present.parameters import Parameter
 
 ROOT = Path(__file__).parents[1]
 ENDPOINTS = (ROOT / "docs/reference/endpoints.md").read_text()
 MONITORING = (ROOT / "docs/reference/monitoring.md").read_text()
+SERVING = (ROOT / "docs/reference/serving.md").read_text()
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def environment() -> dict[str, str]:
+    """That of this process, with the sources in the path."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def test_readme_example_runs_and_serves() -> None:
@@ -39,17 +47,31 @@ def test_readme_names_the_two_commands_and_the_makefile_has_them() -> None:
         assert re.search(rf"^{command}:", makefile, re.MULTILINE)
 
 
-def test_every_address_is_in_the_reference_and_on_the_index() -> None:
-    paths = [entry.path for entry in FORMATS] + [f"/trace/{name}" for name in CAPTURE_FORMATS]
-    assert [path for path in paths if f"`{path}`" not in ENDPOINTS] == []
-    listed = {page.path + "/" + name for page in index.PAGES for name in page.formats} | {p.path for p in index.PAGES}
-    assert listed | {"/stats/old"} == {entry.path for entry in FORMATS}
+@pytest.mark.parametrize("path", [place.path for page in PAGES for place in addresses(page)])
+def test_every_address_is_in_the_reference(path: str) -> None:
+    assert f"`{path}`" in ENDPOINTS
 
 
-@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda parameter: parameter.name)
-def test_every_parameter_stands_in_the_reference_as_in_its_table(parameter: object) -> None:
-    name, takes, default, words = (getattr(parameter, field) for field in ("name", "takes", "default", "words"))
-    assert f"| `{name}` | {takes} | {default} | {words} |".replace("|  |", "| |") in ENDPOINTS
+PARAMETERS = [parameter for page in PAGES for parameter in page.parameters]
+ACTIONS = [action for page in PAGES for action in page.actions]
+
+
+@pytest.mark.parametrize("parameter", dict.fromkeys(PARAMETERS), ids=lambda parameter: parameter.name)
+def test_every_parameter_stands_in_the_reference_as_in_its_table(parameter: Parameter) -> None:
+    cells = (f"`{parameter.name}`", parameter.takes, parameter.default_words, parameter.words)
+    assert f"| {' | '.join(cells)} |".replace("|  |", "| |") in ENDPOINTS
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.title)
+def test_every_action_stands_in_the_reference_with_what_it_takes_and_answers(action: Action) -> None:
+    assert action.title in ENDPOINTS
+    for name in [*(parameter.name for parameter in action.parameters), *(name for name, _ in action.fields)]:
+        assert f"`{name}`" in ENDPOINTS
+
+
+@pytest.mark.parametrize("function", [monkit_present.serve, monkit_present.app], ids=lambda function: function.__name__)
+def test_every_argument_of_serving_is_in_the_reference(function: Callable[..., object]) -> None:
+    assert [name for name in signature(function).parameters if f"| `{name}` | " not in SERVING] == []
 
 
 def test_every_accessor_of_a_scope_is_in_the_reference() -> None:
@@ -75,3 +97,14 @@ def test_examples_in_docstrings_hold(name: str) -> None:
     results = doctest.testmod(import_module(name))
     assert results.attempted > 0
     assert results.failed == 0
+
+
+def test_program_of_the_tutorial_runs_and_its_log_lines_carry_the_trace(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/tutorial/first-trace.md").read_text(), re.DOTALL)
+    shop = tmp_path / "shop.py"
+    shop.write_text(program.replace("port=9000", "port=0").replace("while True:", "while number < 3:"))
+    done = subprocess.run(
+        [sys.executable, str(shop)], capture_output=True, text=True, timeout=60, check=True, cwd=ROOT, env=environment()
+    )
+    assert done.stdout.startswith("http://127.0.0.1:")
+    assert re.search(r"(INFO|WARNING) shop \[([0-9a-f]{32} [0-9a-f]{16}|- -)\] order 1 ", done.stderr)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from html import escape
+from typing import Any
 
-from monkit_present.query import PARAMETERS
+from monkit_present.pages import Page
 from monkit_present.render.assets import source_hash, static_text
 
-__all__ = ["CONTENT_SECURITY_POLICY", "PAGES", "PageLink", "render"]
+__all__ = ["CONTENT_SECURITY_POLICY", "render"]
 
 _STYLE = static_text("index.css")
 
@@ -19,21 +19,6 @@ CONTENT_SECURITY_POLICY = (
 )
 """The policy to serve the index with."""
 
-
-@dataclass(frozen=True, slots=True)
-class PageLink:
-    """A page as the index lists it: path, the names of its formats below that path, what it shows."""
-
-    path: str
-    formats: tuple[str, ...]
-    words: str
-
-
-PAGES = (
-    PageLink("/ps", ("text", "dot", "json"), "what runs now, as trees"),
-    PageLink("/funcs", ("text", "dot", "json"), "every function: callers, counts, errors by name, times"),
-    PageLink("/stats", ("text", "json"), "every series"),
-)
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -60,17 +45,21 @@ _PAGE = """<!doctype html>
 <p></p>
 <pre>curl '{base}/trace/svg?regex=HandleHTTP' &gt; trace.svg
 curl '{base}/trace/json?regex=HandleHTTP'</pre>
-<h2>Parameters of <code>/trace/svg</code> and <code>/trace/json</code></h2>
-<div class="wrap"><table>
-<tr><th scope="col">Name</th><th scope="col">Takes</th><th scope="col">Default</th><th scope="col">Meaning</th></tr>
 {parameters}
-</table></div>
 </body>
 </html>
 """
 
+_PARAMETERS = """<h2>Parameters of {addresses}</h2>
+<div class="wrap"><table>
+<tr><th scope="col">Name</th><th scope="col">Takes</th><th scope="col">Default</th><th scope="col">Meaning</th></tr>
+{rows}
+</table></div>"""
 
-def render(*, process: str, pid: int, functions: int, engine: str, base: str, root: str) -> str:
+
+def render(
+    *, process: str, pid: int, functions: int, engine: str, base: str, root: str, pages: Iterable[Page[Any]]
+) -> str:
     """The page.
 
     Args:
@@ -80,7 +69,9 @@ def render(*, process: str, pid: int, functions: int, engine: str, base: str, ro
         engine: name of the engine that runs.
         base: address of the application as the client wrote it, ``http://localhost:9000``.
         root: path the application is mounted at, empty at the top.
+        pages: the table; those that wait are shown as commands and not as links.
     """
+    listed = [page for page in pages if page.listed]
     return _PAGE.format(
         style=_STYLE,
         process=escape(process),
@@ -89,17 +80,26 @@ def render(*, process: str, pid: int, functions: int, engine: str, base: str, ro
         engine=escape(engine),
         base=escape(base),
         root=escape(root),
-        pages="\n".join(_page_row(page, root) for page in PAGES),
-        parameters="\n".join(
-            _row(escape(text) for text in (item.name, item.takes, item.default or "–", item.words))
-            for item in PARAMETERS
-        ),
+        pages="\n".join(_page_row(page, root) for page in listed if not page.waits),
+        parameters="\n".join(_parameters(page) for page in listed if page.parameters),
     )
 
 
-def _page_row(page: PageLink, root: str) -> str:
-    formats = " ".join(_link(f"{root}{page.path}/{name}", name) for name in page.formats)
-    return _row((_link(root + page.path, page.path), formats, escape(page.words)))
+def _page_row(page: Page[Any], root: str) -> str:
+    names = [item.name for item in page.formats if item.name and item.listed]
+    formats = " ".join(_link(f"{root}{page.path}/{name}", name) for name in names)
+    return _row((_link(root + page.path, page.path), formats, escape(page.title)))
+
+
+def _parameters(page: Page[Any]) -> str:
+    paths = [page.path] if page.bare else [f"{page.path}/{item.name}" for item in page.formats]
+    return _PARAMETERS.format(
+        addresses=" and ".join(f"<code>{escape(path)}</code>" for path in paths),
+        rows="\n".join(
+            _row(escape(text) for text in (item.name, item.takes, item.default_words or "–", item.words))
+            for item in page.parameters
+        ),
+    )
 
 
 def _link(target: str, words: str) -> str:

@@ -189,3 +189,18 @@ def test_page_of_another_site_gets_no_picture_and_no_answer(visit: Visit, port: 
     finally:
         other.close()
     assert outcome.startswith("refused")
+
+
+@pytest.mark.usefixtures("calls")
+def test_remote_trace_leads_the_browser_to_where_it_is_shown(visit: Visit, registry: monkit.Registry) -> None:
+    shows = monkit_present.serve(monkit.Registry(), port=0)
+    port = monkit_present.serve(registry, port=0, viz_hosts=[f"127.0.0.1:{shows.port}"])
+    try:
+        visit.page.goto(f"{port.url}/trace/remote?regex=HandleHTTP&viz={shows.url}/nowhere")
+        visit.page.wait_for_url(f"{shows.url}/nowhere/*")
+        (digits,) = visit.page.url.rsplit("/", 1)[1:]
+        assert len(digits) == 32
+        assert f"path not found: /nowhere/{digits}" in (visit.page.text_content("body") or "")
+    finally:
+        port.close()
+        shows.close()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monkit_present.guard import split_authority
+from monkit_present.authority import split_authority
 
 
 @pytest.mark.parametrize(

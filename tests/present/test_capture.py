@@ -7,18 +7,21 @@ import gc
 import time
 import tracemalloc
 import xml.etree.ElementTree as ET
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import orjson
 import pytest
 from starlette.types import Message
 
-from monkit_core import Registry, Scope, SpanCollector, SpanWaiter
-from monkit_present.capture import CAPTURE_FORMATS, KEEP_ALIVE_S, MAX_WAITS, Captures
+from monkit_core import Registry, Scope, SpanCollector, SpanWaiter, watch_for_spans
+from monkit_present.capture import KEEP_ALIVE_S, MAX_WAITS, Captures
+from monkit_present.pages import Wait as WaitFor
+from monkit_present.trace_pages import TRACE
 from tests.helpers import fresh_scope, in_fresh_context
-from tests.http_helpers import PROMPT_S, SVG, Wait, ask, eventually, served, words
+from tests.http_helpers import PROMPT_S, SVG, Wait, ask, connect, eventually, request, served, words
 
+CAPTURE_FORMATS = {item.name: item for item in TRACE.formats}
 FORMATS = tuple(CAPTURE_FORMATS)
 
 
@@ -65,7 +68,7 @@ def test_bytes_come_within_a_second_of_connecting(kind: str) -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_keep_alive_goes_out_while_one_waits_and_the_body_stays_well_formed(kind: str) -> None:
     registry, scope = shop()
-    with served(registry, captures=Captures(registry, keep_alive_s=0.05)) as server, Wait(server, url(kind)) as wait:
+    with served(registry, captures=Captures(keep_alive_s=0.05)) as server, Wait(server, url(kind)) as wait:
         assert [wait.chunk(), wait.chunk()] == [b" ", b" "]
         with scope.task("handle"):
             pass
@@ -102,7 +105,7 @@ def test_call_that_runs_already_is_not_the_next_one() -> None:
 
 def test_head_never_waits_and_never_watches() -> None:
     registry, _ = shop()
-    captures = Captures(registry)
+    captures = Captures()
     with served(registry, captures=captures) as server:
         for kind in FORMATS:
             answer = ask(server, url(kind), method="HEAD")
@@ -150,12 +153,55 @@ def test_trailing_slash_is_tolerated() -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_leaving_client_frees_its_watcher_within_a_second(kind: str) -> None:
     registry, _ = shop()
-    captures = Captures(registry)
+    captures = Captures()
     with served(registry, captures=captures) as server:
         with Wait(server, url(kind)):
             assert (captures.waiting, registry.watcher_count) == (1, 1)
         assert eventually(lambda: registry.watcher_count == 0, PROMPT_S)
         assert eventually(lambda: captures.waiting == 0, PROMPT_S)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("ahead", [b"GET /ps HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /p", b"x" * 10_000])
+def test_client_that_sent_more_and_then_left_frees_its_watcher_within_a_second_too(
+    ahead: bytes, together: bool
+) -> None:
+    registry, _ = shop()
+    captures = Captures()
+    with served(registry, captures=captures) as server:
+        with connect(server) as client:
+            first = f"GET {url('json')} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            client.sendall(first + ahead if together else first)
+            assert eventually(lambda: captures.waiting == 1)
+            client.sendall(b"" if together else ahead)
+        assert eventually(lambda: registry.watcher_count == 0, PROMPT_S)
+        assert eventually(lambda: captures.waiting == 0, PROMPT_S)
+
+
+def test_request_that_was_sent_ahead_is_answered_after_the_wait() -> None:
+    registry, scope = shop()
+    with served(registry) as server, connect(server) as client:
+        client.sendall(f"GET {url('json')} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert eventually(lambda: registry.watcher_count == 1)
+        client.sendall(request(server, "/funcs"))
+        with scope.task("handle"):
+            pass
+        with client.makefile("rb") as stream:
+            body = stream.read()
+    assert body.count(b"HTTP/1.1 200 OK") == 2
+    assert b"shop.handle\n  parents: entry" in body
+
+
+def test_client_that_sends_very_much_ahead_and_leaves_frees_its_watcher() -> None:
+    registry, _ = shop()
+    with served(registry) as server, connect(server) as client:
+        client.sendall(f"GET {url('json')} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert eventually(lambda: registry.watcher_count == 1)
+        with suppress(ConnectionError):
+            client.sendall(b"GET /ps?" + b"x" * 1_000_000)
+        assert registry.watcher_count == 1
+        client.close()
+        assert eventually(lambda: registry.watcher_count == 0, PROMPT_S)
 
 
 def test_client_that_leaves_during_the_match_frees_its_watcher_too() -> None:
@@ -167,7 +213,8 @@ def test_client_that_leaves_during_the_match_frees_its_watcher_too() -> None:
 
 def test_wait_whose_answer_cannot_be_sent_frees_its_watcher_too() -> None:
     registry, _ = shop()
-    captures = Captures(registry)
+    captures = Captures()
+    wait = WaitFor(lambda: watch_for_spans(registry, lambda span: True), "everything", 10)
 
     async def send(message: Message) -> None:
         raise ConnectionResetError
@@ -177,7 +224,7 @@ def test_wait_whose_answer_cannot_be_sent_frees_its_watcher_too() -> None:
 
     async def visit() -> None:
         with pytest.raises(ConnectionResetError):
-            await captures.respond("json", {"query_string": b"regex=handle", "method": "GET"}, receive, send)
+            await captures.respond(wait, TRACE.formats[0], "GET", receive, send)
 
     asyncio.run(visit())
     assert (captures.waiting, registry.watcher_count) == (0, 0)
@@ -228,7 +275,7 @@ def test_watchers_of_waits_keep_nothing_of_calls_that_do_not_match() -> None:
 
 def test_wait_above_the_limit_is_told_to_come_back() -> None:
     registry, scope = shop()
-    captures = Captures(registry, most=2)
+    captures = Captures(most=2)
     with (
         served(registry, captures=captures) as server,
         Wait(server, url("json")) as first,
@@ -250,7 +297,7 @@ def test_wait_above_the_limit_is_told_to_come_back() -> None:
 def test_257th_wait_is_told_to_come_back() -> None:
     registry, _ = shop()
     assert MAX_WAITS == 256
-    captures = Captures(registry)
+    captures = Captures()
     captures.waiting = 255  # as if they waited
     with served(registry, captures=captures) as server, Wait(server, url("json")):
         assert ask(server, url("json")).status == 429

@@ -11,13 +11,13 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from monkit_core import Registry, default_registry
-from monkit_present.app import FORMATS, app
-from monkit_present.capture import CAPTURE_FORMATS
+from monkit_present.app import app
+from monkit_present.catalogue import PAGES
 from monkit_present.gather import process_name
-from monkit_present.query import PARAMETERS
 from monkit_present.render import index
+from monkit_present.trace_pages import TRACE
 from tests.helpers import fresh_scope
-from tests.http_helpers import Wait, ask, busy_registry, served
+from tests.http_helpers import PLACES, READ, Wait, ask, busy_registry, served
 
 
 class Links(HTMLParser):
@@ -44,7 +44,7 @@ class Links(HTMLParser):
 def test_every_link_of_the_index_works() -> None:
     with served(busy_registry()) as server:
         links = Links(ask(server).text)
-        assert len(links.hrefs) >= len({entry.path.split("/")[1] for entry in FORMATS})
+        assert len(links.hrefs) >= len({place.path.split("/")[1] for place in READ}) - 1
         assert {href: ask(server, href).status for href in links.hrefs} == dict.fromkeys(links.hrefs, 200)
 
 
@@ -62,26 +62,33 @@ def test_commands_of_the_index_can_be_typed() -> None:
     with served(registry) as server:
         commands = re.findall(r"curl &#x27;(.*?)&#x27;|curl '(.*?)'", ask(server).text)
         targets = [(first or second).removeprefix(f"http://localhost:{server.port}") for first, second in commands]
-        assert sorted(targets) == [f"/trace/{name}?regex=HandleHTTP" for name in sorted(CAPTURE_FORMATS)]
+        assert sorted(targets) == [
+            f"/trace/{name}?regex=HandleHTTP" for name in sorted(item.name for item in TRACE.formats)
+        ]
         for target in targets:
             with Wait(server, target) as wait:
                 assert wait.status == 200
 
 
+def index_of(process: str = "shop", engine: str = "pure", base: str = "http://localhost", root: str = "") -> str:
+    return index.render(process=process, pid=1, functions=2, engine=engine, base=base, root=root, pages=PAGES)
+
+
 def test_index_names_every_page_and_every_parameter() -> None:
-    page = index.render(process="shop", pid=1, functions=2, engine="pure", base="http://localhost", root="")
-    listed = {link.path for link in index.PAGES} | {
-        f"{link.path}/{name}" for link in index.PAGES for name in link.formats
-    }
-    unlisted = {"/stats/old"}  # an old spelling that works and is not advertised
-    assert listed == {entry.path for entry in FORMATS} - unlisted
-    for parameter in PARAMETERS:
-        assert f"<td>{parameter.name}</td>" in page
+    page = index_of()
+    unlisted = {"/", "/sign-in", "/stats/old"}  # itself; not a page to go to; an old spelling that works
+    listed = {place.path for place in PLACES if place.formats and not place.page.waits} - unlisted
+    assert set(Links(page).hrefs) - {"data:,"} == listed
+    for place in PLACES:
+        if place.formats and place.path not in unlisted:
+            assert all(f"<td>{parameter.name}</td>" in page for parameter in place.page.parameters)
+            if place.page.parameters and place.page.waits:
+                assert f"<code>{place.path}</code>" in page
 
 
 def test_index_escapes_what_it_shows() -> None:
     def tags(text: str) -> list[str]:
-        page = index.render(process=text, pid=1, functions=2, engine=text, base=text, root=text)
+        page = index_of(text, text, text, text)
         return re.findall(r"<[a-z!/]+", page)
 
     assert tags("""'"></title></pre><script>alert(1)</script><!--""") == tags("shop")
@@ -112,7 +119,7 @@ def test_process_without_a_program_is_called_python(monkeypatch: pytest.MonkeyPa
 
 def test_mounted_pages_work_with_their_links_right() -> None:
     async def visit() -> None:
-        program = Starlette(routes=[Mount("/debug", app=app(busy_registry(), hosts=["shop.test"]))])
+        program = Starlette(routes=[Mount("/debug", app=app(busy_registry(), hosts=["shop.test"], insecure=True))])
         transport = httpx.ASGITransport(app=program)
         async with httpx.AsyncClient(transport=transport, base_url="http://shop.test") as client:
             page = (await client.get("/debug/")).text
@@ -129,7 +136,7 @@ def test_mounted_pages_work_with_their_links_right() -> None:
 
 
 def test_app_shows_the_default_registry_unless_told_otherwise() -> None:
-    assert app()._registry is default_registry
+    assert app(insecure=True)._served.registry is default_registry
 
 
 def test_static_files_are_in_the_package() -> None:

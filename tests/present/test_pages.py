@@ -10,25 +10,52 @@ from http.client import IncompleteRead
 import pytest
 
 from monkit_core import Func, Registry, Stat, readers
-from monkit_present.app import FORMATS, Format
+from monkit_present.access import Access
+from monkit_present.pages import Address
+from monkit_present.tokens import Token
 from monkit_present.workers import Workers
 from tests.helpers import BOUND_S, fresh_scope, in_fresh_context
-from tests.http_helpers import Answer, ask, busy_registry, connect, eventually, parse_dot, request, served
+from tests.http_helpers import (
+    CHANGE,
+    PLACES,
+    READ,
+    TOKEN,
+    Answer,
+    ask,
+    busy_registry,
+    connect,
+    eventually,
+    parse_dot,
+    request,
+    served,
+)
 
-PATHS = tuple(entry.path for entry in FORMATS)
-RUNNING_PROGRAM = tuple(entry.path for entry in FORMATS if entry.runs_program)
+PATHS = tuple(place.path for place in READ)
+RUNNING_PROGRAM = tuple(place.path for place in READ if place.page.runs_program)
 
 
 # Every page.
 
 
-@pytest.mark.parametrize("entry", FORMATS, ids=lambda entry: str(entry.path))
-def test_page_answers_with_its_media_type_with_and_without_a_slash(entry: Format) -> None:
+@pytest.mark.parametrize("place", READ, ids=lambda place: str(place.path))
+def test_page_answers_with_its_media_type_with_and_without_a_slash(place: Address) -> None:
     with served(busy_registry()) as server:
-        for path in (entry.path, entry.path + "/", entry.path + "?further=1"):
+        for path in (place.path, place.path.rstrip("/") + "/", place.path + "?"):
             answer = ask(server, path)
-            assert (answer.status, answer.header("content-type")) == (200, entry.media_type)
-            check_format(entry.path, answer)
+            assert (answer.status, answer.header("content-type")) == (200, place.formats[0].media_type)
+            check_format(place.path, answer)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: str(place.path))
+def test_unknown_parameter_is_named_on_every_page(place: Address) -> None:
+    with served(busy_registry(), access=Access(Token(TOKEN))) as server:
+        method = "GET" if place.formats else "POST"
+        headers = [("Authorization", f"Bearer {TOKEN}"), *(CHANGE if method == "POST" else [])]
+        answer = ask(server, place.path + "?further%0a=1", method=method, headers=headers)
+    assert answer.status == 400
+    known = sorted(parameter.name for parameter in place.page.parameters) if place.formats else []
+    end = f"known are {', '.join(known)}" if known else "none is taken here"
+    assert answer.text == f'Bad Request: unknown parameter "further\\n": {end}\n'
 
 
 def check_format(path: str, answer: Answer) -> None:
@@ -40,7 +67,7 @@ def check_format(path: str, answer: Answer) -> None:
         assert answer.text == "" or answer.text.endswith("\n")
 
 
-@pytest.mark.parametrize("path", ["/", *PATHS])
+@pytest.mark.parametrize("path", PATHS)
 def test_head_gives_the_headers_and_no_body(path: str) -> None:
     with served(busy_registry()) as server:
         head, page = ask(server, path, method="HEAD"), ask(server, path)

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from monkit_core import Registry, Span, Trace
 from monkit_core.text import clean
-from monkit_present.query import PARAMETERS, BadQuery, CaptureQuery, parse_capture_query
+from monkit_present.parameters import BadQuery, read_query
+from monkit_present.query import CAPTURE_PARAMETERS, CaptureQuery, capture_query
 from tests.helpers import fresh_scope, in_fresh_context
+
+NAMES = [item.name for item in CAPTURE_PARAMETERS]
 
 
 def registry_of(*names: str) -> Registry:
@@ -19,14 +22,18 @@ def registry_of(*names: str) -> Registry:
     return registry
 
 
+def read(data: bytes, registry: Registry) -> CaptureQuery:
+    return capture_query(read_query(CAPTURE_PARAMETERS, data), registry)
+
+
 def parse(registry: Registry | None = None, /, **values: str) -> CaptureQuery:
-    return parse_capture_query(urlencode(values).encode(), registry or registry_of("handle"))
+    return read(urlencode(values).encode(), registry or registry_of("handle"))
 
 
 def refusal(query: bytes | str, registry: Registry | None = None) -> str:
     data = query if isinstance(query, bytes) else query.encode()
     with pytest.raises(BadQuery) as caught:
-        parse_capture_query(data, registry or registry_of("handle"))
+        read(data, registry or registry_of("handle"))
     return str(caught.value)
 
 
@@ -38,7 +45,7 @@ def span_of(registry: Registry, name: str, trace_id: int = 1) -> Span:
 def test_what_is_not_given_takes_its_default() -> None:
     query = parse(regex="handle")
     assert (query.max_spans, query.timeout_s, query.words) == (10_000, 3600.0, "regex=handle")
-    defaults = {parameter.name: parameter.default for parameter in PARAMETERS}
+    defaults = {parameter.name: parameter.default_words for parameter in CAPTURE_PARAMETERS}
     assert defaults == {"regex": "", "trace_id": "", "preselect": "true", "max_spans": "10,000", "timeout": "3,600"}
     assert parse(regex="handle", preselect="", max_spans="", timeout="", trace_id="").words == "regex=handle"
 
@@ -66,7 +73,7 @@ def test_unknown_parameter_is_named_and_the_known_ones_are_listed(name: str, sho
     )
 
 
-@pytest.mark.parametrize("name", [parameter.name for parameter in PARAMETERS])
+@pytest.mark.parametrize("name", [parameter.name for parameter in CAPTURE_PARAMETERS])
 def test_parameter_given_twice_is_refused(name: str) -> None:
     assert refusal(f"{name}=1&{name}=1") == f'parameter "{name}" given twice'
     assert refusal(f"{name}=&{name}=1") == f'parameter "{name}" given twice'
@@ -241,7 +248,7 @@ def test_matcher_runs_the_expression_once_a_function() -> None:
 
 def outcome(query: bytes) -> CaptureQuery | str:
     try:
-        return parse_capture_query(query, registry_of("handle"))
+        return read(query, registry_of("handle"))
     except BadQuery as problem:
         return str(problem)
 
@@ -253,7 +260,11 @@ def test_no_query_string_does_more_than_to_be_refused(data: bytes) -> None:
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.sampled_from([item.name for item in PARAMETERS]) | st.text(max_size=5), st.text(max_size=20)))
+@given(
+    st.dictionaries(
+        st.sampled_from([item.name for item in CAPTURE_PARAMETERS]) | st.text(max_size=5), st.text(max_size=20)
+    )
+)
 def test_no_values_do_more_than_to_be_refused_in_a_few_clean_words(values: dict[str, str]) -> None:
     found = outcome(urlencode(values, errors="surrogatepass").encode())
     if isinstance(found, str):

@@ -362,5 +362,5 @@ def test_import_that_fails_for_another_reason_says_that_one() -> None:
 
 
 def test_promised_names_are_there() -> None:
-    assert set(monkit_present.__all__) == {"Server", "app", "serve"}
+    assert set(monkit_present.__all__) == {"Server", "app", "new_token", "serve"}
     assert all(getattr(monkit_present, name).__doc__ for name in monkit_present.__all__)
