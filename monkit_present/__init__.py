@@ -22,6 +22,6 @@ except ModuleNotFoundError as problem:
         raise
     raise ModuleNotFoundError(
         f"monkit_present needs {problem.name}; install it with: pip install 'monkit-py[present]'", name=problem.name
-    ) from problem
+    ) from None
 
 __all__ = ["Server", "app", "new_token", "serve"]

@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -195,6 +197,26 @@ def test_child_can_serve_on_a_port_of_its_own_and_end_without_a_word() -> None:
     assert run_python("-X", "dev", "-c", textwrap.dedent(script)) == "done"
 
 
+PRELOADED = """
+    import os, pathlib
+    import monkit_core as monkit, monkit_present
+
+    mon = monkit.scope("shop")
+    handle = monkit_present.serve(port={port})
+
+    def note():
+        new = pathlib.Path({folder!r}, f"{{os.getpid()}}.new")
+        new.write_text(str(handle.error))
+        new.rename(new.with_suffix(".worker"))
+
+    os.register_at_fork(after_in_child=note)
+
+    @mon.task("app")
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+"""
+
 WORKER = """
     import os, pathlib, threading, monkit_present
     handle = monkit_present.serve(port={port})
@@ -208,29 +230,51 @@ WORKER = """
 """
 
 
+@contextmanager
+def gunicorn(folder: Path, module: str, *options: str) -> Iterator[Path]:
+    """Two workers of the application in *module*, a source text; gives their socket. Ends with exit code 0."""
+    (folder / "shop_wsgi.py").write_text(textwrap.dedent(module))
+    program, log = folder / "shop.sock", folder / "log"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{folder}", "HOME": str(folder)}
+    command = [sys.executable, "-m", "gunicorn", "-w", "2", *options, "-b", f"unix:{program}", "shop_wsgi:app"]
+    with log.open("w+b") as out, subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out) as run:
+        try:
+            assert eventually(lambda: len(list(folder.glob("*.worker"))) == 2), log.read_text()
+            yield program
+        finally:
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(BOUND_S) == 0
+
+
+def notes(folder: Path) -> list[str]:
+    """What each worker wrote down about its handle."""
+    return sorted(note.read_text() for note in folder.glob("*.worker"))
+
+
+def debug_status(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=BOUND_S) as client:
+        client.sendall(b"GET /funcs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return client.recv(15)
+
+
 @needs_fork
 def test_both_workers_of_gunicorn_run_and_one_of_them_has_the_port(tmp_path: Path) -> None:
-    port, program = free_port(), tmp_path / "shop.sock"
-    (tmp_path / "shop_wsgi.py").write_text(
-        textwrap.dedent(WORKER).format(port=port, folder=str(tmp_path), in_use=errno.EADDRINUSE)
-    )
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{tmp_path}", "HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "gunicorn", "-w", "2", "-b", f"unix:{program}", "shop_wsgi:app"]
-    with (
-        (tmp_path / "log").open("w+b") as log,
-        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log) as gunicorn,
-    ):
-        try:
-            assert eventually(lambda: len(list(tmp_path.glob("*.worker"))) == 2), (tmp_path / "log").read_text()
-            assert sorted(note.read_text() for note in tmp_path.glob("*.worker")) == ["EADDRINUSE", "None"]
-            assert unix_status(program) == b"HTTP/1.1 200 OK"
-            with socket.create_connection(("127.0.0.1", port), timeout=BOUND_S) as client:
-                client.sendall(b"GET /funcs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                assert client.recv(15) == b"HTTP/1.1 200 OK"
-        finally:
-            gunicorn.send_signal(signal.SIGTERM)
-            assert gunicorn.wait(BOUND_S) == 0
+    port = free_port()
+    module = WORKER.format(port=port, folder=str(tmp_path), in_use=errno.EADDRINUSE)
+    with gunicorn(tmp_path, module) as program:
+        assert notes(tmp_path) == ["EADDRINUSE", "None"]
+        assert unix_status(program) == b"HTTP/1.1 200 OK"
+        assert debug_status(port) == b"HTTP/1.1 200 OK"
     assert (tmp_path / "log").read_text().count("no debug port on 127.0.0.1") == 1
+
+
+@needs_fork
+def test_preloaded_workers_run_without_the_port_that_their_master_has(tmp_path: Path) -> None:
+    port = free_port()
+    with gunicorn(tmp_path, PRELOADED.format(port=port, folder=str(tmp_path)), "--preload") as program:
+        assert notes(tmp_path) == ["the process was forked; the debug port stayed with its parent"] * 2
+        assert unix_status(program) == b"HTTP/1.1 200 OK"
+        assert debug_status(port) == b"HTTP/1.1 200 OK"
 
 
 def unix_status(path: Path) -> bytes:
