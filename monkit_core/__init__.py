@@ -13,7 +13,7 @@ The package has no dependencies, opens nothing and starts no thread.
 ``monkit_present`` shows what it knows over HTTP.
 """
 
-from monkit_core import context, environment
+from monkit_core import context, environment, masking
 from monkit_core.block import Block
 from monkit_core.collect import (
     Capture,
@@ -84,6 +84,7 @@ __all__ = [
     "dump_on_exit",
     "environment",
     "find_span",
+    "masking",
     "package",
     "scope",
     "watch_for_spans",

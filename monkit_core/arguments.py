@@ -12,13 +12,16 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from monkit_core.masking import is_telling, mask_to, mask_value, reach
 from monkit_core.text import clean, clip
 
 __all__ = ["recorder", "show", "show_mapping"]
 
 LIMIT = 200
+_REACH = reach(LIMIT)
 _MOST_LEVELS = 5
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_NUMBERS = (int, float, bool, type(None))
 _STRINGS = (str, bytes, bytearray)
 _BRACKETS: dict[type, tuple[str, str]] = {
     tuple: ("(", ")"),
@@ -30,12 +33,13 @@ _BRACKETS: dict[type, tuple[str, str]] = {
 
 
 def show(name: str, value: object) -> str:
-    """``name=repr``, clean, each at most 200 characters; a repr that raises is named instead."""
+    """``name=repr``, secrets masked, clean, each at most 200 characters; a repr that raises is named instead."""
     try:
         text = _Repr().text(value, _MOST_LEVELS)
     except Exception as problem:  # the value's own code, of any kind; the measured call must not notice
         text = f"<{type(value).__name__} whose __repr__ raised {type(problem).__name__}>"
-    return clean(f"{clip(name, LIMIT)}={clip(text, LIMIT)}")
+    harmless = type(value) in _NUMBERS and not is_telling(name)
+    return clean(f"{clip(name, LIMIT)}={clip(text, LIMIT) if harmless else mask_to(text, LIMIT, name)}")
 
 
 class _Repr:
@@ -50,7 +54,7 @@ class _Repr:
         kind = type(value)
         if kind in _BRACKETS:
             return self._container(value, kind, levels)
-        text = repr(value[: LIMIT + 1] if kind in _STRINGS else value)
+        text = repr(value[:_REACH] if kind in _STRINGS else value)
         self._room -= len(text) + len(", ")
         return text
 
@@ -67,12 +71,18 @@ class _Repr:
                 parts.append("...")
                 break
             if kind is dict:
-                parts.append(f"{self.text(item[0], levels - 1)}: {self.text(item[1], levels - 1)}")
+                key, held = item
+                parts.append(self._item(key, held, levels - 1))
             else:
                 parts.append(self.text(item, levels - 1))
         if kind is tuple and len(value) == 1:
             closing = ",)"
         return f"{opening}{', '.join(parts)}{closing}"
+
+    def _item(self, key: Any, value: Any, levels: int) -> str:
+        """``key: value``, masked where the key tells: here it is known where the value ends, its text may not say."""
+        shown, text = self.text(key, levels), self.text(value, levels)
+        return f"{shown}: {mask_value(key, text) if isinstance(key, str) and is_telling(key) else text}"
 
 
 def show_mapping(values: Mapping[str, object]) -> tuple[str, ...]:

@@ -39,20 +39,52 @@ class BoundedSeries(Generic[T]):
         self._sizes: dict[str, int] = {}
         self.overflowed: dict[str, int] = {}
 
-    def get(self, name: str, tags: Tags, make: Callable[[str, Tags], T]) -> T:
-        """What is there, or what *make* makes of the name and tags."""
-        found = self._kept.get((name, tags))
-        if found is not None:
-            return found
+    def get(self, name: str, tags: Tags, kind: type, make: Callable[[str, Tags], T]) -> T:
+        """What is there, or what *make* makes of the name and tags, which is of this *kind*.
+
+        What is there may be of another kind, but not beyond the limit: there the
+        kind that came first has `OVERFLOW`, and each further one says its kind too.
+
+        It is made outside of the lock, because it may run a user's code; of two
+        that are made at once, in other threads or by a finaliser, one stays.
+        """
+        while (found := self._kept.get((name, tags))) is None or (tags == OVERFLOW and type(found) is not kind):
+            if found is not None:
+                tags = (("kind", kind.__name__), *OVERFLOW)
+            elif self._is_full(name, tags):
+                if self._overflows(name, tags):
+                    tags = OVERFLOW
+            else:
+                self._keep(name, tags, make(name, tags))
+        return found
+
+    def _keep(self, name: str, tags: Tags, made: T) -> None:
+        """Keep what was *made*, unless the same was kept meanwhile, or what took the last place."""
+        key, bounded, takes = (name, tags), self._is_bounded(tags), OVERFLOW[0] not in tags
         with LOCK:
-            if tags and self._sizes.get(name, 0) >= self._limit.max_series:
-                self.overflowed[name] = self.overflowed.get(name, 0) + 1
-                tags = OVERFLOW
-            found = self._kept.get((name, tags))
-            if found is None:
-                found = self._kept[name, tags] = make(name, tags)
-                self._sizes[name] = self._sizes.get(name, 0) + (tags != OVERFLOW)
-            return found
+            self._sizes.setdefault(name, 0)
+            # No call from here on, so no finaliser or signal handler comes in between, see `monkit_core.span`.
+            if key not in self._kept and not (bounded and self._sizes[name] >= self._limit.max_series):
+                self._kept[key] = made
+                self._sizes[name] += takes
+
+    def _is_full(self, name: str, tags: Tags) -> bool:
+        """Whether there is no place for *tags*."""
+        return self._is_bounded(tags) and self._sizes.get(name, 0) >= self._limit.max_series
+
+    @staticmethod
+    def _is_bounded(tags: Tags) -> bool:
+        """Whether there may be no place for *tags*; there always is for none and for an overflow."""
+        return tags != () and OVERFLOW[0] not in tags
+
+    def _overflows(self, name: str, tags: Tags) -> bool:
+        """Count that there is no place for *tags*, unless they took the last one meanwhile."""
+        with LOCK:
+            if (name, tags) in self._kept:
+                return False
+            self.overflowed.setdefault(name, 0)
+            self.overflowed[name] += 1
+            return True
 
     def sorted(self) -> list[T]:
         """What is kept, in the order of names and tags."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from monkit_core.locks import LOCK
@@ -207,17 +208,26 @@ class Distribution:
                 reservoir[place] = value
                 self._sorted = None
 
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Hold the lock, with all values worked in; what a finaliser or signal handler observes meanwhile waits."""
+        with LOCK:
+            self._fold()
+            before, self._folding = self._folding, True
+            try:
+                yield
+            finally:
+                self._folding = before
+
     @property
     def count(self) -> int:
         """How many values were taken in."""
-        with LOCK:
-            self._fold()
+        with self._settled():
             return self._count
 
     def summary(self, quantiles: Sequence[float] = ()) -> Summary:
         """Everything at one moment; *quantiles* are fractions asked of the reservoir."""
-        with LOCK:
-            self._fold()
+        with self._settled():
             return Summary(
                 self._count,
                 self._sum,
@@ -244,14 +254,12 @@ class Distribution:
 
         Follows ``Query`` of the original's ``durdist.go``.
         """
-        with LOCK:
-            self._fold()
+        with self._settled():
             return self._quantile(fraction)
 
     def fields(self) -> list[tuple[str, float]]:
         """The published fields in their order: ``count``, and the rest once there is a value."""
-        with LOCK:
-            self._fold()
+        with self._settled():
             if self._count == 0:
                 return [("count", 0.0)]
             lifetime = self._histogram.quantiles([fraction for _, fraction in _LIFETIME_QUANTILES])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import os
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from monkit_core.formats.functions import func_rows
 from monkit_core.registry import Registry, default_registry
 
 __all__ = ["dump", "dump_on_exit"]
+
+_numbers = itertools.count()  # so that dumps made at once, also of one path, write files of their own
 
 
 def dump(path: str | os.PathLike[str], registry: Registry | None = None) -> None:
@@ -28,7 +31,7 @@ def dump(path: str | os.PathLike[str], registry: Registry | None = None) -> None
     """
     shown = default_registry if registry is None else registry
     place = Path(path)
-    unfinished = place.with_name(f"{place.name}.{os.getpid()}.part")
+    unfinished = place.with_name(f"{place.name}.{os.getpid()}.{next(_numbers)}.part")
     try:
         with unfinished.open("w", encoding="utf-8") as file:
             file.writelines(text.stats(shown.stats()))

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from functools import lru_cache
 
-from monkit_core import faults
+from monkit_core import faults, masking
 from monkit_core.locks import LOCK
 from monkit_core.text import describe
 
@@ -72,8 +72,8 @@ def error_name(error: BaseException) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """The text of *error*, clean and at most about 1,000 characters; its name if it has no text."""
-    return describe(error, _TEXT_LIMIT) or error_name(error)
+    """The text of *error*, masked, clean and at most about 1,000 characters; its name if it has no text."""
+    return masking.describe(error, _TEXT_LIMIT) or error_name(error)
 
 
 def add_error_name_handler(handler: ErrorNameHandler) -> Callable[[], None]:

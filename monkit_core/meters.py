@@ -176,8 +176,8 @@ class Meter:
     @property
     def total(self) -> int:
         """How many since the start."""
-        with LOCK:
-            return self._stored + sum(count for _, count in self._slices) + self._count
+        stored, counted, slices = self._look()
+        return stored + counted + sum(count for _, count in slices)
 
     @property
     def rate(self) -> float:
@@ -185,10 +185,15 @@ class Meter:
         now = self._clock()
         if now > self._closes_ns:
             self._advance(now)
-        with LOCK:
-            passed_ns = now - self._slices[0][0]
-            counted = sum(count for _, count in self._slices) + self._count
+        _, counted, slices = self._look()
+        passed_ns = now - slices[0][0]
+        counted += sum(count for _, count in slices)
         return counted * NS_PER_S / passed_ns if passed_ns > 0 else 0.0
+
+    def _look(self) -> tuple[int, int, deque[tuple[int, int]]]:
+        """What is stored, what the newest slice has, and the others, at one moment: a finaliser may close a slice."""
+        with LOCK:
+            return self._stored, self._count, self._slices.copy()
 
     def stats(self) -> Iterator[Stat]:
         """``rate`` a second and ``total``."""

@@ -76,10 +76,14 @@ class RawVal:
         """Take in one number. Never raises; what is no number is left out and reported once."""
         try:
             self._recent = number = to_float(value)
-            for aggregation in self._aggregations:
-                aggregation.observe(number)
-        except Exception as problem:  # a user's number or aggregation, of any kind
+        except Exception as problem:  # a user's number, of any kind
             faults.report(f"observing {self.key}", problem)
+            return
+        for aggregation in self._aggregations:
+            try:
+                aggregation.observe(number)
+            except Exception as problem:  # a user's aggregation, of any kind; the others go on
+                faults.report(f"aggregating {self.key}", problem)
 
     @property
     def recent(self) -> float:

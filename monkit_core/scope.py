@@ -48,6 +48,7 @@ class Scope:
         source = self._sources.get(
             name_of(name),
             make_tags(tags, keywords),
+            kind,
             lambda name, tags: make(SeriesKey(name, [*tags, ("scope", self.name)])),
         )
         if type(source) is not kind:
@@ -114,7 +115,7 @@ class Scope:
     def func(self, name: str, /, *, tags: TagMap = None, **keywords: object) -> Func:
         """The record of a function. Functions have names of their own and never clash with metrics."""
         return self._funcs.get(
-            name_of(name), make_tags(tags, keywords), lambda name, tags: Func(self._live, self.name, name, tags)
+            name_of(name), make_tags(tags, keywords), Func, lambda name, tags: Func(self._live, self.name, name, tags)
         )
 
     @overload

@@ -9,6 +9,7 @@ an augmented assignment to a slot. The property tests over threads hold this.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,10 +18,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
-from monkit_core import faults, ids
+from monkit_core import faults, ids, masking
 from monkit_core.clock import NS_PER_S, monotonic_ns
 from monkit_core.locks import LOCK
-from monkit_core.text import describe
+from monkit_core.values import to_float
 
 if TYPE_CHECKING:
     from monkit_core.func import Func
@@ -115,9 +116,10 @@ class Live:
             waiting.extend(span.children)
             if span in kept:
                 continue
-            span.finish_ns = monotonic_ns()  # so that a finaliser which still ends it does nothing
-            span.func.current -= 1
-            span.trace.span_count -= 1
+            if not span.finish_ns:  # or its thread was ending it when the fork came, and had counted that
+                span.finish_ns = monotonic_ns()  # so that a finaliser which still ends it does nothing
+                span.func.current -= 1
+                span.trace.span_count -= 1
             for running in (self.roots, self.orphans, span.parent.children if span.parent else {}):
                 running.pop(span, None)
 
@@ -247,11 +249,12 @@ class Span:
         return self.finish_ns != 0
 
     def annotate(self, key: str, value: object) -> None:
-        """Append a note; also after the end. Values become text of at most 1,000 characters.
+        """Append a note; also after the end. Values become text of at most 1,000 characters, secrets masked.
 
         A span keeps 256 notes and counts the rest.
         """
-        note = (describe(key, _TEXT_LIMIT), describe(value, _TEXT_LIMIT))
+        name = masking.describe(key, _TEXT_LIMIT)
+        note = (name, masking.describe(value, _TEXT_LIMIT, name))
         with LOCK:
             if self._annotations is None:
                 self._annotations = []
@@ -263,10 +266,13 @@ class Span:
     def progress(self, done: float, total: float | None = None) -> None:
         """Say how far long work has come: *done* of *total*, in any unit. ``/ps`` shows rate and remaining time.
 
-        Never raises; what is no number is reported once.
+        Never raises; what is no number, or not finite, is left out and reported once.
         """
         try:
-            self.progressed = (float(done), None if total is None else float(total))
+            progressed = (to_float(done), None if total is None else to_float(total))
+            if not all(math.isfinite(number) for number in progressed if number is not None):
+                raise ValueError(f"finite numbers were expected, found {progressed}")
+            self.progressed = progressed
         except Exception as problem:  # a user's number, of any kind
             faults.report(f"progress of {self.func.full_name}", problem)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 from monkit_core import faults
@@ -17,6 +18,8 @@ IGNORED: Mapping[str, object] = {"monkit": "ignore"}
 
 _MOST_FIELDS = 1000
 _MOST_LEVELS = 16
+_MOST_LOOKS = 10_000
+_NUMBERS = (int, float, Real)  # booleans are integers, numpy's numbers are registered as real
 
 
 class StructVal:
@@ -24,22 +27,23 @@ class StructVal:
 
     Its numbers and booleans are read when it is observed; those of nested
     objects are joined by dots. Text, ``None`` and everything else is left out,
-    and so are fields marked with `IGNORED`. At most 1,000 fields, 16 levels deep.
+    and so are fields marked with `IGNORED`. At most 1,000 fields, 16 levels deep,
+    and no more than 10,000 attributes are looked at, whatever refers to what.
     """
 
     __slots__ = ("_figures", "key")
 
     def __init__(self, key: SeriesKey) -> None:
         self.key = key
-        self._figures: list[tuple[str, float]] = []
+        self._figures: dict[str, float] = {}
 
     def observe(self, value: object) -> None:
         """Take in one object; ``None`` is skipped. Never raises; what cannot be read is reported once."""
         if value is None:
             return
         try:
-            figures: list[tuple[str, float]] = []
-            if not _flatten(value, "", _MOST_LEVELS, figures):
+            figures: dict[str, float] = {}
+            if not _flatten(value, "", _MOST_LEVELS, figures, iter(range(_MOST_LOOKS))):
                 raise TypeError(f"an object with fields was expected, found {type(value).__name__}")
             self._figures = figures
         except Exception as problem:  # a user's object, of any kind
@@ -47,25 +51,25 @@ class StructVal:
 
     def stats(self) -> Iterator[Stat]:
         """A field per number, in the order of the object's fields."""
-        return (Stat(self.key, field, value) for field, value in self._figures)
+        return (Stat(self.key, field, value) for field, value in self._figures.items())
 
 
-def _flatten(value: object, prefix: str, levels: int, figures: list[tuple[str, float]]) -> bool:
-    """Add the numbers in *value* to *figures*; false if it has no fields."""
+def _flatten(value: object, prefix: str, levels: int, figures: dict[str, float], looks: Iterator[int]) -> bool:
+    """Add the numbers in *value* to *figures*; false if it has no fields. Each attribute takes one of *looks*."""
     fields = _fields(value)
     if fields is None:
         return False
-    for name, item in fields:
+    for (name, item), _ in zip(fields, looks, strict=False):
         if len(figures) >= _MOST_FIELDS:
             break
-        if isinstance(item, int | float):  # also bool
-            figures.append((name_of(prefix + name), _number(item)))
+        if isinstance(item, _NUMBERS):
+            figures[name_of(prefix + name)] = _number(item)
         elif item is not None and levels > 1:
-            _flatten(item, f"{prefix}{name}.", levels - 1, figures)
+            _flatten(item, f"{prefix}{name}.", levels - 1, figures, looks)
     return True
 
 
-def _number(item: float) -> float:
+def _number(item: Any) -> float:
     try:
         return float(item)
     except OverflowError:  # an integer beyond the range of floats

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["clean", "clip", "describe", "name_of"]
+__all__ = ["clean", "clip", "describe", "exact", "name_of", "told"]
 
 _NAME_LIMIT = 1000
 
@@ -51,13 +51,22 @@ def name_of(text: str) -> str:
     return f"{clean(text[: _NAME_LIMIT - 17])}{_ELLIPSIS}{digest}"
 
 
-def describe(value: object, limit: int) -> str:
-    """``str(value)``, clean and clipped; a value that cannot say what it is gets named by its type.
+def exact(text: str) -> str:
+    """A subclass of `str` may have methods of its own, which may raise: the text without them."""
+    return text if type(text) is str else str.__str__(text)
+
+
+def told(value: object) -> str:
+    """``str(value)`` as it is; a value that cannot say what it is gets named by its type.
 
     Runs the value's own ``__str__``, so never call this under a lock.
     """
     try:
-        text = str(value)
+        return str(value)
     except Exception as problem:  # the value's own code, of any kind; the measured call must not notice
-        text = f"<{type(value).__name__} whose __str__ raised {type(problem).__name__}>"
-    return clean(clip(text, limit))
+        return f"<{type(value).__name__} whose __str__ raised {type(problem).__name__}>"
+
+
+def describe(value: object, limit: int) -> str:
+    """`told`, clean and clipped."""
+    return clean(clip(told(value), limit))

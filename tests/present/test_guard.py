@@ -411,6 +411,17 @@ def test_line_11_target_of_8_kb_is_the_longest(server: Server) -> None:
     check_refused(ask(server, "http://localhost/" + "x" * 8_192), 414, "the request target is longer than 8,192 bytes")
 
 
+def test_line_11_target_is_measured_whatever_server_runs_the_application() -> None:
+    app = monkit_present.app(Registry(), insecure=True)
+    for query, status in ((b"x" * 8_185, 400), (b"x" * 8_186, 414)):
+        sent = asyncio.run(call(app, [(b"host", b"localhost")], path="/funcs", raw_path=b"/funcs", query_string=query))
+        assert sent[0]["status"] == status
+    sent = asyncio.run(call(app, [(b"host", b"localhost")], path="/" + "x" * 8_192))
+    assert sent[1]["body"].endswith(b": the target has 8,193 bytes, at most 8,192\n")
+    sent = asyncio.run(call(app, [(b"host", b"evil.test")], path="/" + "x" * 8_192))
+    assert sent[0]["status"] == 403
+
+
 # Lines 7 and 15: headers.
 
 

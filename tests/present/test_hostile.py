@@ -20,12 +20,11 @@ import pytest
 
 from monkit_core import Registry, Span
 from monkit_core.text import clean, name_of
-from monkit_present.app import FORMATS
 from monkit_present.render import dot, text
 from monkit_present.render import json as as_json
 from monkit_present.render.trace_svg import render_message
 from tests.helpers import in_fresh_context
-from tests.http_helpers import SVG, Answer, Wait, ask, bars, parse_dot, served
+from tests.http_helpers import READ, SVG, Answer, Wait, ask, bars, parse_dot, served
 
 CORPUS = {
     "double quotes": '"><img src=x onerror=alert(1)>',
@@ -111,7 +110,7 @@ def read_all(hostile: str) -> dict[str, Answer]:
     registry = Registry()
     fill(registry, hostile)
     with served(registry) as server, running(registry, hostile):
-        return {path: ask(server, path) for path in ("/", *(entry.path for entry in FORMATS))}
+        return {place.path: ask(server, place.path) for place in READ}
 
 
 @cache
