@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from monkit_core import Registry, SeriesKey
@@ -84,6 +84,7 @@ VALUES = st.recursive(
 @settings(max_examples=500, deadline=None, derandomize=True)
 def test_recorded_argument_is_its_repr_clipped(value: object) -> None:
     shown, full = show("a", value), clean(f"a={value!r}")
+    assume("***" not in shown)  # what is masked has tests of its own
     assert len(shown) <= len(clean("a=" + repr(value)[:200])) + 1
     if len(repr(value)) <= 190 and _depth(value) <= 5:
         assert shown == full
