@@ -67,11 +67,15 @@ IN_TEXT = {
     "JSON of lists": (json.dumps({"tokens": [SECRET, [SECRET]], "n": 1}), '{"tokens": ***, "n": 1}'),
     "JSON with quotes": (json.dumps({"password": f'a"{SECRET}\\"', "n": 1}), '{"password": "***", "n": 1}'),
     "JSON in JSON": (twice({"password": f'a"{SECRET}', "n": 1}), twice({"password": "***", "n": 1})),
+    "JSON in JSON, cut short": (f'"{{\\"password\\": \\"{SECRET}", n', '"{\\"password\\": \\"***", n'),
     "JSON cut short": (f'{{"password": "{SECRET}', '{"password": "***'),
     "repr of a dict": (repr({"password": f"it's {SECRET}", "n": 1}), "{'password': \"***\", 'n': 1}"),
     "repr of bytes": (repr({b"password": SECRET.encode()}), "{b'password': b'***'}"),
     "repr of a dataclass": (repr(Login("a", SECRET, [{"x": SECRET}])), "Login(user='a', password='***', api_key=***)"),
     "repr of an object": (f"User(token=<Token '{SECRET}'>, n=1)", "User(token=***, n=1)"),
+    "repr with spaces": (f"x(auth=<Auth {SECRET}>, n=1)", "x(auth=***, n=1)"),
+    "repr with brackets": (f"x(cred=Key({SECRET!r}, 1)[{SECRET}], n=1)", "x(cred=***, n=1)"),
+    "scheme in a value": (f"auth=Basic {SECRET}, n=1", "auth=***, n=1"),
     "repr of pairs": (repr([("authorization", SECRET), ("n", "1")]), "[('authorization', '***'), ('n', '1')]"),
     "repr of raw headers": (repr([(b"cookie", SECRET.encode()), (b"n", b"")]), "[(b'cookie', b'***'), (b'n', b'')]"),
     "Authorization": (f"Authorization: Token {SECRET}, x\r\nHost: x", "Authorization: ***\r\nHost: x"),
@@ -102,6 +106,7 @@ STAYS = (
     "password=None", "token=''", "{'token': None, 'auth': False}", "https://example.com/a@b", "https://example.com:80/@x",
     "mail ann@example.com", "eyJhbGciOiJIUzI1NiJ9", "eyJ.txt", "['token', 'abc', 'def']", "AuthError: no such user",
     "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----", "session_timeout=3", "if token > 5", "",
+    "missing: 'token', 'user'", "password=, n=1", "user.auth()",
 )  # fmt: skip
 
 
