@@ -23,6 +23,7 @@ from monkit_present.parameters import Parameter
 ROOT = Path(__file__).parents[1]
 ENDPOINTS = (ROOT / "docs/reference/endpoints.md").read_text()
 MONITORING = (ROOT / "docs/reference/monitoring.md").read_text()
+GLOSSARY = (ROOT / "docs/glossary.md").read_text()
 SERVING = (ROOT / "docs/reference/serving.md").read_text()
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -78,6 +79,41 @@ def test_every_accessor_of_a_scope_is_in_the_reference() -> None:
     accessors = [name for name in vars(monkit_core.Scope) if not name.startswith("_")]
     missing = [name for name in accessors if name not in ("funcs", "stats", "func") and f"{name}(" not in MONITORING]
     assert missing == []
+
+
+VOCABULARY = [
+    "registry",
+    "scope",
+    "func",
+    "task",
+    "span",
+    "trace",
+    "annotation",
+    "orphan",
+    "series",
+    "tag",
+    "field",
+    "source",
+    "observer",
+    "transformer",
+    "propagation",
+    "error",
+    "panic",
+    "entry",
+    "current",
+    "highwater",
+    "reservoir",
+    "capture",
+    "preselect",
+    "overflow",
+    "mark",
+]
+
+
+@pytest.mark.parametrize("term", VOCABULARY)
+def test_every_term_has_one_line_in_the_glossary(term: str) -> None:
+    (line,) = re.findall(rf"^\| {term} \| (.*)$", GLOSSARY, re.MULTILINE)
+    assert re.fullmatch(r"\S.* \|.* \|", line), "a meaning, and what it is called elsewhere"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
