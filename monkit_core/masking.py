@@ -64,8 +64,6 @@ _AFTER_SCHEME = re.compile(r"[ \t]++[^\s,;\"'<>()\[\]{}\\]++")
 _FLAG = re.compile(r"[ \t]++(?!-)")
 _ITEM = re.compile(r"""\\*["'],[ \t]*+(?=[bBuU]?\\*["'])""")
 _BEFORE_ITEM = re.compile(r"""[(\[][bBuU]?\\*["']\Z""")
-_AFTER_ITEM = re.compile(r"[)\]]|\Z")
-_LONGEST_ITEM = 256
 
 _OPENING = re.compile(r"""[bBfFrRuU]{0,2}(\\*)(["'])""")
 _TO_QUOTE = {quote: re.compile(rf"[^{quote}\\]*+(\\*+)({quote}?)") for quote in "'\""}
@@ -251,15 +249,12 @@ def _named(text: str, found: re.Match[str], previous: re.Match[str] | None, free
     item = _ITEM.match(text, end)
     if item is None or not any(map(is_telling, names)):
         return None
-    flag = names[-1].startswith("--")
-    if not flag and not _BEFORE_ITEM.search(text, max(free_from, found.start() - 12), found.start()):
-        return None
-    opening = _OPENING.match(text, item.end())
-    assert opening is not None  # the pattern of items has looked ahead
-    span, after = _string(text, opening)
-    # A long string goes in doubt: what was read and stays would be read again for every name in it.
-    pair = after - item.end() > _LONGEST_ITEM or _AFTER_ITEM.match(text, after)
-    return span if flag or pair else None
+    # The first item of a list of words looks the same, and what follows a pair may be masked with something in it.
+    if names[-1].startswith("--") or _BEFORE_ITEM.search(text, max(free_from, found.start() - 12), found.start()):
+        opening = _OPENING.match(text, item.end())
+        assert opening is not None  # the pattern of items has looked ahead
+        return _string(text, opening)[0]
+    return None
 
 
 def _in_prose(text: str, found: re.Match[str], previous: re.Match[str] | None) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ STAYS = (
     "bypass=True", "tokenizer=bpe", "secretary='Jo'", "credit=5", "discrete: yes", "basic training",
     "Basic authentication is off", "bearer of news", "a bearer token is missing", "'password'", "no password given",
     "password=None", "token=''", "{'token': None, 'auth': False}", "https://example.com/a@b", "https://example.com:80/@x",
-    "mail ann@example.com", "eyJhbGciOiJIUzI1NiJ9", "eyJ.txt", "['token', 'abc', 'def']", "AuthError: no such user",
+    "mail ann@example.com", "eyJhbGciOiJIUzI1NiJ9", "eyJ.txt", "['abc', 'token', 'def']", "AuthError: no such user",
     "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----", "session_timeout=3", "if token > 5", "",
     "missing: 'token', 'user'", "password=, n=1", "user.auth()",
 )  # fmt: skip
