@@ -14,8 +14,8 @@ import random
 import threading
 import types
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ from tests.helpers import BOUND_S
 NAMES = "abc"
 KINDS = ("function", "coroutine", "block", "async block", "new trace", "remote trace")
 ENDS = ("return", "error", "panic", "canceled")
+ENDS_OF_GENERATORS = (*ENDS, "close", "throw")
 
 
 class PlannedError(Exception):
@@ -77,6 +78,19 @@ class Interleave:
 
 
 @dataclass(frozen=True)
+class Generate:
+    """Step a monitored generator, which ends as *end* says: by itself, or because its caller closes it or throws.
+
+    Each of *steps* is what the generator does before it yields, and what its caller does then.
+    """
+
+    asynchronous: bool
+    name: str
+    steps: tuple[tuple[tuple[Operation, ...], tuple[Operation, ...]], ...]
+    end: str
+
+
+@dataclass(frozen=True)
 class Hide:
     """Hide the current span."""
 
@@ -91,7 +105,7 @@ class Elsewhere:
     body: tuple[Operation, ...]
 
 
-Operation = Pause | Cancel | Call | Spawn | Interleave | Hide | Elsewhere
+Operation = Pause | Cancel | Call | Spawn | Interleave | Generate | Hide | Elsewhere
 Program = tuple[Operation, ...]
 
 
@@ -99,9 +113,11 @@ def _extend(inner: st.SearchStrategy[Operation]) -> st.SearchStrategy[Operation]
     body = st.lists(inner, max_size=4).map(tuple)
     name = st.sampled_from(NAMES)
     call = st.builds(Call, st.sampled_from(KINDS), name, body, st.sampled_from(ENDS))
+    steps = st.lists(st.tuples(body, body), max_size=3).map(tuple)
     return st.one_of(
         call,
         call,
+        st.builds(Generate, st.booleans(), name, steps, st.sampled_from(ENDS_OF_GENERATORS)),
         st.builds(Spawn, body, st.booleans()),
         st.builds(Interleave, name, name, body),
         st.builds(Hide, body),
@@ -146,6 +162,22 @@ class Stack:
 def pause() -> Generator[None, None, None]:
     """Hand over to whoever steps the coroutine."""
     yield
+
+
+def at_once(work: Coroutine[Any, Any, None]) -> None:
+    """Run what must not pause."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("paused inside a function")
+
+
+def planned() -> dict[str, BaseException]:
+    """What is raised at the ends that raise."""
+    return {
+        "error": PlannedError(), "panic": PlannedPanic(), "canceled": asyncio.CancelledError(), "throw": PlannedError()
+    }  # fmt: skip
 
 
 class Driver(Protocol):
@@ -212,6 +244,10 @@ class Interpreter:
                         await pause()
                 case Interleave(first, second, body):
                     await self.interleave(first, second, body, stack, inside_function)
+                case Generate(True):
+                    await self.step_async_generator(operation, stack, inside_function)
+                case Generate():
+                    await self.step_generator(operation, stack, inside_function)
                 case Hide(body):
                     with without_span():
                         stack.calls.append(None)
@@ -229,31 +265,22 @@ class Interpreter:
         return task
 
     async def call(self, kind: str, name: str, body: Program, end: str, stack: Stack, inside_function: bool) -> None:
-        planned: dict[str, BaseException] = {
-            "error": PlannedError(), "panic": PlannedPanic(), "canceled": asyncio.CancelledError()
-        }  # fmt: skip
+        raises = planned().get(end)
 
         async def work(sync: bool = inside_function) -> None:
             node = self.enter(name, stack, root=kind.endswith("trace"))
             try:
                 await self.run(body, stack, sync)
-                if end in planned:
-                    raise planned[end]
+                if raises is not None:
+                    raise raises
             except BaseException as error:
                 self.leave(node, stack, error)
                 raise
             self.leave(node, stack, None)
 
-        def work_at_once() -> None:
-            try:
-                work(True).send(None)
-            except StopIteration:
-                return
-            raise AssertionError("paused inside a function")
-
         try:
             if kind == "function":
-                self.functions[name](work_at_once)
+                self.functions[name](lambda: at_once(work(True)))
             elif kind == "coroutine":
                 await self.coroutines[name](work)
             elif kind == "block":
@@ -269,8 +296,84 @@ class Interpreter:
                 with self.funcs[name].remote_trace(2**64 - 1, 7):
                     await work()
         except BaseException as error:
-            if error is not planned.get(end):
+            if error is not raises:
                 raise
+
+    async def step_generator(self, plan: Generate, stack: Stack, inside_function: bool) -> None:
+        """Step a generator, which must not pause inside; between the steps its caller may."""
+        raises = planned().get(plan.end)
+
+        def steps() -> Generator[None, None, None]:
+            node = self.enter(plan.name, stack)
+            try:
+                for inside, _ in plan.steps:
+                    at_once(self.run(inside, stack, True))
+                    with self.suspended(node, stack):
+                        yield
+                if raises is not None:
+                    raise raises
+            except BaseException as error:
+                self.leave(node, stack, error)
+                raise
+            self.leave(node, stack, None)
+
+        generator = self.registry.scope("program").task(plan.name)(steps)()
+        try:
+            for _, between in plan.steps:
+                next(generator)
+                await self.run(between, stack, inside_function)
+            if raises is not None and plan.end == "throw":
+                generator.throw(raises)
+            elif plan.end != "close":
+                next(generator, None)
+        except BaseException as error:
+            if error is not raises:
+                raise
+        finally:
+            generator.close()
+
+    async def step_async_generator(self, plan: Generate, stack: Stack, inside_function: bool) -> None:
+        """The same of an async generator, which may pause inside too."""
+        raises = planned().get(plan.end)
+
+        async def steps() -> AsyncGenerator[None, None]:
+            node = self.enter(plan.name, stack)
+            try:
+                for inside, _ in plan.steps:
+                    await self.run(inside, stack, inside_function)
+                    with self.suspended(node, stack):
+                        yield
+                if raises is not None:
+                    raise raises
+            except BaseException as error:
+                self.leave(node, stack, error)
+                raise
+            self.leave(node, stack, None)
+
+        generator = self.registry.scope("program").task(plan.name)(steps)()
+        try:
+            for _, between in plan.steps:
+                await anext(generator)
+                await self.run(between, stack, inside_function)
+            if raises is not None and plan.end == "throw":
+                await generator.athrow(raises)
+            elif plan.end != "close":
+                await anext(generator, None)
+        except BaseException as error:
+            if error is not raises:
+                raise
+        finally:
+            await generator.aclose()
+
+    @contextmanager
+    def suspended(self, node: Node, stack: Stack) -> Iterator[None]:
+        """Write into the model that a generator lets its caller go on: it runs, but nothing is called from it."""
+        stack.calls.remove(node)
+        try:
+            yield
+        finally:
+            stack.calls.append(node)
+            self.check(stack)
 
     async def interleave(self, first: str, second: str, body: Program, stack: Stack, inside_function: bool) -> None:
         problem: BaseException | None = None
@@ -327,7 +430,10 @@ class Interpreter:
 
     def leave(self, node: Node, stack: Stack, error: BaseException | None) -> None:
         """Write into the model that a span ends now."""
-        names = {PlannedError: "PlannedError", PlannedPanic: "panic", asyncio.CancelledError: "Canceled"}
+        names = {
+            PlannedError: "PlannedError", PlannedPanic: "panic", asyncio.CancelledError: "Canceled",
+            GeneratorExit: "success",
+        }  # fmt: skip
         node.ended = True
         stack.calls.remove(node)
         with self._counting:

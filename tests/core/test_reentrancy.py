@@ -225,8 +225,9 @@ signal.signal(signal.SIGUSR1, lambda *_: use())
 class AtEachLine:
     "A signal arrives at each line of the engine that the block comes to, also at those that hold the lock."
 
-    def __init__(self):
+    def __init__(self, each_step_of=()):
         self.lines = set()
+        self._each_step_of = each_step_of  # if given: it arrives in these functions only, within lines too
 
     def __enter__(self):
         self._inside = False
@@ -238,10 +239,12 @@ class AtEachLine:
 
     def _call(self, frame, event, argument):
         engine = "monkit_core" in frame.f_code.co_filename and not self._inside
+        if engine and self._each_step_of:
+            engine = frame.f_trace_opcodes = frame.f_code.co_name in self._each_step_of
         return self._line if engine else None
 
     def _line(self, frame, event, argument):
-        if event == "line" and not self._inside:
+        if event in ("line", "opcode") and not self._inside:
             self._inside = True
             self.lines.add((frame.f_code.co_name, frame.f_lineno))
             signal.raise_signal(signal.SIGUSR1)
@@ -298,6 +301,30 @@ assert {"observe", "_fold", "_insert", "_sample", "insert"} <= names(signals.lin
 assert len(signals.lines) > 20
 check((own.distribution.count, own.distribution.summary().sum), (256, 256))
 check_sums()
+"""
+    )
+
+
+@needs_signals
+def test_signal_handler_that_reads_what_is_being_folded_in_spoils_no_figure() -> None:
+    runs(
+        AT_EACH_LINE
+        + """
+own, seen = mon.int_val("own"), []
+
+def handle(*_):
+    seen.append(1_000 - len(seen))
+    own.observe(seen[-1])
+    own.distribution.fields()
+
+signal.signal(signal.SIGUSR1, handle)
+with AtEachLine(each_step_of=("_insert", "_sample")) as signals:
+    own.observe(1)
+    own.distribution.fields()
+assert "_insert" in names(signals.lines), signals.lines
+summary = own.distribution.summary()
+check((summary.count, summary.sum), (1 + len(seen), 1 + sum(seen)))
+check((summary.low, summary.high, summary.recent), (min(1, *seen), 1_000, seen[-1]))
 """
     )
 
