@@ -69,7 +69,8 @@ _OPENING = re.compile(r"""[bBfFrRuU]{0,2}(\\*)(["'])""")
 _TO_QUOTE = {quote: re.compile(rf"[^{quote}\\]*+(\\*+)({quote}?)") for quote in "'\""}
 # Closing marks and separators end a value only where nothing that looks like more of it follows.
 _BARE = re.compile(
-    r"""(?: [^\s,;&)\]}>"'(\[{]++
+    r"""(?: [^\s,;&)\]}>"'(\[{\\]++
+          | \\ (?! (?:r\\n|[rn]) [\w-]++ : [ \t])  # a spelt-out line end, and a header in the next line
           | [)\]}>"'] (?=\w)
           | [,;&] (?= [^\s,;&=:)\]}>"'(\[{%]++ (?:[\s,;&)\]}>"']|\Z) )
         )+""",

@@ -81,6 +81,8 @@ IN_TEXT = {
     "Authorization": (f"Authorization: Token {SECRET}, x\r\nHost: x", "Authorization: ***\r\nHost: x"),
     "Cookie": (f"Cookie: a={SECRET}; b={SECRET}\nHost: x", "Cookie: ***\nHost: x"),
     "Set-Cookie": (f"Set-Cookie: sid={SECRET}; Path=/", "Set-Cookie: ***"),
+    "headers spelt out": (f"'GET /\\r\\nToken: {SECRET}\\r\\nHost: x'", "'GET /\\r\\nToken: ***\\r\\nHost: x'"),
+    "spelt-out line end within a value": (f"password={SECRET}\\n{SECRET} x", "password=*** x"),
     "X-Api-Key": (f"X-Api-Key: {SECRET}\r\nHost: x", "X-Api-Key: ***\r\nHost: x"),
     "command line of curl": (f"curl -H 'Authorization: Bearer {SECRET}' x", "curl -H 'Authorization: ***' x"),
     "Bearer": (f"sent bearer {SECRET}, got 401", "sent bearer ***, got 401"),

@@ -422,6 +422,19 @@ def test_line_11_target_is_measured_whatever_server_runs_the_application() -> No
     assert sent[0]["status"] == 403
 
 
+def test_line_11_sizes_hold_whatever_server_runs_the_application_and_host_is_looked_at_first() -> None:
+    app = monkit_present.app(Registry(), insecure=True)
+    long_path, many = "/" + "x" * 9_000, (b"x-many", b"y" * 17_000)
+    for host, more, status in (
+        (b"localhost", {"path": long_path}, 414),
+        (b"evil.test", {"path": long_path}, 403),
+        (b"localhost", {}, 431),
+        (b"evil.test", {}, 403),
+    ):
+        headers = [(b"host", host)] if more else [(b"host", host), many]
+        assert asyncio.run(call(app, headers, **more))[0]["status"] == status
+
+
 # Lines 7 and 15: headers.
 
 
