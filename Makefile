@@ -2,11 +2,11 @@ PYTHON ?= python3
 DEV := .venv
 DEMO := .venv-demo
 RUN := $(DEV)/bin/python -m
-SOURCES := monkit_core monkit_present monkit_plugins examples tests
+SOURCES := monkit_core monkit_present monkit_plugins docs examples tests
 CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint type format golden build clean
+.PHONY: help demo test test-all lint type format golden docs build clean
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ format: $(DEV)/ready ## rewrite the sources in the house's format
 golden: $(DEV)/ready ## rewrite the golden files; read the difference before committing it
 	MONKIT_GOLDEN=1 $(RUN) pytest -q -k golden
 	git diff --stat -- tests/golden
+
+docs: $(DEV)/ready ## rewrite the generated tables of the reference
+	$(DEV)/bin/python docs/tables.py
 
 build: $(DEV)/ready ## sdist and wheel in dist/
 	$(RUN) build
