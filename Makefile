@@ -2,11 +2,12 @@ PYTHON ?= python3
 DEV := .venv
 DEMO := .venv-demo
 RUN := $(DEV)/bin/python -m
-SOURCES := monkit_core monkit_present monkit_plugins docs examples tests
+NATIVE := setup.py $(wildcard monkit_core/engine/native*.p* monkit_core/engine/native.h)
+SOURCES := setup.py monkit_core monkit_present monkit_plugins benchmarks docs examples tests
 CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint type format golden docs build clean
+.PHONY: help demo test test-all lint type format golden docs bench bench-check wheel clean
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,9 +17,10 @@ demo: $(DEMO)/ready ## start the monitored reverse proxy with traffic; its port 
 
 test: $(DEV)/ready ## all tests that need Python packages only
 	$(RUN) pytest -m "not browser and not slow"
-	@echo 'Left out, and run by "make test-all": tests in a real browser (tests/browser), tests marked slow.'
+	@echo 'Left out, and run by "make test-all": the pure engine, tests in a real browser, tests marked slow.'
 
-test-all: test $(DEV)/browser ## the rest too: real browser, long tests; installs what they need
+test-all: test $(DEV)/browser ## the rest too: the other engine, a real browser, long tests; installs what they need
+	MONKIT_ENGINE=pure $(RUN) pytest -m "not browser and not slow"
 	$(RUN) pytest -m "browser or slow"
 
 lint: $(DEV)/ready ## ruff: rules and format
@@ -39,24 +41,35 @@ golden: $(DEV)/ready ## rewrite the golden files; read the difference before com
 docs: $(DEV)/ready ## rewrite the generated tables of the reference
 	$(DEV)/bin/python docs/tables.py
 
-build: $(DEV)/ready ## sdist and wheel in dist/
+bench: $(DEV)/bench ## measure what monitoring costs beside what others cost; writes docs/explanation/overhead.md
+	$(RUN) benchmarks
+
+bench-check: $(DEV)/ready ## hold the bars of performance, a minute an engine
+	$(RUN) benchmarks --check
+
+wheel: $(DEV)/ready ## sdist, a wheel with the compiled engine and one without it, in dist/
 	$(RUN) build
+	MONKIT_PURE=1 $(RUN) build --wheel
 
 clean: ## remove everything that can be made again
-	rm -rf $(DEV) $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(DEV) $(DEMO) build dist *.egg-info monkit_core/engine/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(DEV)/ready: pyproject.toml
+$(DEV)/ready: pyproject.toml $(NATIVE)
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install --quiet --editable '.[dev]'
 	@touch $@
 
-$(DEMO)/ready: pyproject.toml
+$(DEMO)/ready: pyproject.toml $(NATIVE)
 	$(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/pip install --quiet --editable '.[demo]'
 	@touch $@
 
 $(DEV)/browser: $(DEV)/ready
-	$(DEV)/bin/pip install --quiet '.[browser]'
+	$(DEV)/bin/pip install --quiet --editable '.[browser]'
 	test -x $(CHROMIUM) || (apt-get update -qq && apt-get install -qq -y chromium)
+	@touch $@
+
+$(DEV)/bench: $(DEV)/ready
+	$(DEV)/bin/pip install --quiet --editable '.[bench]'
 	@touch $@

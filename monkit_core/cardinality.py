@@ -63,7 +63,7 @@ class BoundedSeries(Generic[T]):
         key, bounded, takes = (name, tags), self._is_bounded(tags), OVERFLOW[0] not in tags
         with LOCK:
             self._sizes.setdefault(name, 0)
-            # No call from here on, so no finaliser or signal handler comes in between, see `monkit_core.span`.
+            # No call from here on, so no finaliser or signal handler comes between, see `engine.pure.spans`.
             if key not in self._kept and not (bounded and self._sizes[name] >= self._limit.max_series):
                 self._kept[key] = made
                 self._sizes[name] += takes

@@ -14,7 +14,7 @@ from weakref import WeakSet
 from monkit_core.clock import monotonic_ns
 from monkit_core.errors import error_text
 from monkit_core.registry import Registry
-from monkit_core.span import Span, current_span
+from monkit_core.span import FuncFilter, Span, TraceFilter, current_span
 
 __all__ = [
     "MAX_SPANS", "Capture", "FinishedSpan", "SpanCollector", "SpanWaiter", "collect_spans", "find_span",
@@ -96,7 +96,7 @@ class SpanCollector:
             waiting = [span]
             while waiting:
                 parent = waiting.pop()
-                for child in parent.children.copy():
+                for child in parent.children:
                     self._add(child, parent)
                     waiting.append(child)
 
@@ -161,17 +161,34 @@ class SpanWaiter:
     not watch in a child of fork.
     """
 
-    def __init__(self, registry: Registry, matcher: Matcher, max_spans: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        matcher: Matcher,
+        max_spans: int,
+        funcs: FuncFilter | None = None,
+        traces: TraceFilter | None = None,
+    ) -> None:
         self._future: Future[Capture] = Future()
         self._matcher = matcher
         self._collector = SpanCollector(self._matches, self._deliver, max_spans)
-        self._detach = registry.observe_spans(self._collector)
-        self._future.add_done_callback(lambda _: self._detach())
+        self._detach_trace: Callable[[], None] = _nothing
+        self._detach = registry.observe_spans(self._collector, funcs, traces)
+        self._future.add_done_callback(lambda _: self._stop())
         _waiters.add(self)
+
+    def _stop(self) -> None:
+        self._detach()
+        self._detach_trace()
 
     def _matches(self, span: Span) -> bool:
         try:
-            return self._matcher(span)
+            found = self._matcher(span)
+            if found:  # what is called below it may be of functions that are not watched
+                self._detach_trace = span.trace.observe_spans(self._collector)
+                if self._future.done():  # cancelled meanwhile
+                    self._stop()
+            return found
         except RecursionError:
             raise  # the span is missed, see `Live`
         except Exception as problem:  # the caller's own code: it belongs to who waits, not to the measured call
@@ -215,15 +232,25 @@ class SpanWaiter:
         return asyncio.wrap_future(self._future).__await__()
 
 
-def watch_for_spans(registry: Registry, matcher: Matcher, *, max_spans: int = MAX_SPANS) -> SpanWaiter:
+def watch_for_spans(
+    registry: Registry,
+    matcher: Matcher,
+    *,
+    max_spans: int = MAX_SPANS,
+    funcs: FuncFilter | None = None,
+    traces: TraceFilter | None = None,
+) -> SpanWaiter:
     """Watch from this moment for the first starting span that *matcher* accepts.
 
     Args:
         registry: whose spans.
         matcher: runs in the measured threads for each span that starts; quick, must not raise.
         max_spans: how many spans are kept at the most.
+        funcs: ask *matcher* only of spans of functions that this accepts; it runs once a function, known now or
+            made later. Calls of the others cost nothing while somebody waits.
+        traces: ask *matcher* only of spans of traces that this accepts; *funcs* is not asked then.
     """
-    return SpanWaiter(registry, matcher, max_spans)
+    return SpanWaiter(registry, matcher, max_spans, funcs, traces)
 
 
 def find_span(registry: Registry, matcher: Matcher) -> Span | None:
@@ -285,7 +312,7 @@ def _nothing() -> None:
 def _after_fork() -> None:
     """Who waits stayed in the parent."""
     for waiter in list(_waiters):
-        waiter._detach()
+        waiter._stop()
 
 
 if hasattr(os, "register_at_fork"):

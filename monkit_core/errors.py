@@ -15,11 +15,14 @@ __all__ = ["CANCELED", "add_error_name_handler", "error_name", "error_text", "is
 ErrorNameHandler = Callable[[BaseException], str | None]
 
 CANCELED = "Canceled"
+OTHER_ERRORS = "other"
+"""The name under which a function counts errors beyond its first `MOST_ERROR_NAMES` names."""
+MOST_ERROR_NAMES = 64
 _NAME_LIMIT = 100
 _TEXT_LIMIT = 1000
 _MOST_LEAVES = 1000
 _MOST_CAUSES = 32
-_handlers: tuple[ErrorNameHandler, ...] = ()
+_handlers: tuple[tuple[ErrorNameHandler], ...] = ()  # each in a tuple of its own, to be told from its like
 
 # By name, so that nothing has to be imported that the program does not use.
 _CANCELLATIONS = frozenset(
@@ -80,17 +83,19 @@ def add_error_name_handler(handler: ErrorNameHandler) -> Callable[[], None]:
     """Let *handler* name errors; returns what takes it away again.
 
     It is asked for the exception, then for each ``__cause__`` of it, and says
-    ``None`` where it does not know. The handler added last is asked first. One
-    that raises is reported once and counts as not knowing.
+    ``None`` where it does not know. The handler added last is asked first; one
+    that was added twice stays until both are taken away. One that raises is
+    reported once and counts as not knowing.
     """
     global _handlers
+    added = (handler,)
     with LOCK:
-        _handlers = (handler, *_handlers)
+        _handlers = (added, *_handlers)
 
     def remove() -> None:
         global _handlers
         with LOCK:
-            _handlers = tuple(item for item in _handlers if item is not handler)
+            _handlers = tuple(item for item in _handlers if item is not added)
 
     return remove
 
@@ -102,7 +107,7 @@ def _handled_name(error: BaseException) -> str | None:
     for _ in range(_MOST_CAUSES):
         if cause is None:
             break
-        for handler in _handlers:
+        for (handler,) in _handlers:
             try:
                 name = handler(cause)
             except Exception as problem:  # a user's handler, of any kind

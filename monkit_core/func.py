@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from monkit_core import ids
 from monkit_core.block import Block, RootBlock
 from monkit_core.distribution import Distribution
+from monkit_core.engine import FuncCore
 from monkit_core.series import SeriesKey, Stat, Tags
 from monkit_core.span import CURRENT, Live, Trace
 
-__all__ = ["OTHER_ERRORS", "Func"]
-
-OTHER_ERRORS = "other"
-_MOST_ERROR_NAMES = 64
+__all__ = ["Func"]
 
 
-class Func:
+class Func(FuncCore):
     """The record of one function.
 
     Attributes:
@@ -29,27 +27,19 @@ class Func:
         panics: calls that ended by a panic.
         success_times: distribution of nanoseconds; its count is the number of successes.
         failure_times: the same of errors and panics.
+        errors: how many errors of each name, in the order of the names.
         callers: how many calls came from which function; ``None`` stands for outside.
+        live: the live spans of its registry.
     """
 
-    __slots__ = (
-        "_errors", "_keys", "callers", "current", "failure_times", "highwater", "id", "live", "panics",
-        "scope_name", "short_name", "success_times", "tags",
-    )  # fmt: skip
+    __slots__ = ("_keys", "id", "scope_name", "short_name", "tags")
 
     def __init__(self, live: Live, scope_name: str, short_name: str, tags: Tags = ()) -> None:
-        self.live = live
+        super().__init__(live, Distribution(integral=True, scale=1e9), Distribution(integral=True, scale=1e9))
         self.scope_name = scope_name
         self.short_name = short_name
         self.tags = tags
         self.id = ids.func_id(scope_name, short_name, tags)
-        self.current = 0
-        self.highwater = 0
-        self.panics = 0
-        self._errors: dict[str, int] = {}
-        self.success_times = Distribution(integral=True, scale=1e9)
-        self.failure_times = Distribution(integral=True, scale=1e9)
-        self.callers: dict[Func | None, int] = {}
         pairs = [*tags, ("name", short_name), ("scope", scope_name)]
         times = SeriesKey("function_times", pairs)
         self._keys = (
@@ -57,16 +47,12 @@ class Func:
             times.with_tag("kind", "success"),
             times.with_tag("kind", "failure"),
         )
+        live.add_func(self)
 
     @property
     def full_name(self) -> str:
         """Scope and short name, joined by a dot."""
         return f"{self.scope_name}.{self.short_name}"
-
-    @property
-    def errors(self) -> dict[str, int]:
-        """How many errors of each name, in the order of the names; the 65th and later names count as ``other``."""
-        return dict(sorted(self._errors.copy().items()))
 
     def reset_trace(self) -> Block:
         """A block of this function that starts a new trace, whatever is current."""
@@ -91,27 +77,11 @@ class Func:
 
         return RootBlock(self, choose, parent_id)
 
-    def failed(self, name: str | None, duration_ns: int) -> None:
-        """Count a failure: an error called *name*, or a panic if that is ``None``."""
-        if name is None:
-            self.panics += 1
-        else:
-            errors = self._errors
-            if name not in errors:
-                if len(errors) >= _MOST_ERROR_NAMES:
-                    name = OTHER_ERRORS
-                errors.setdefault(name, 0)
-            errors[name] += 1
-        self.failure_times.observe(duration_ns)
-
     def reset(self) -> None:
         """Forget figures and callers; calls that run now stay counted as running."""
-        self.highwater = self.current
-        self.panics = 0
-        self._errors = {}
+        self.reset_counts()
         self.success_times.reset()
         self.failure_times.reset()
-        self.callers = {}
 
     def stats(self) -> Iterator[Stat]:
         """Measurement ``function``, then ``function_times`` of successes and of failures."""

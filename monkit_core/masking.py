@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise
 
 from monkit_core import telling
 from monkit_core.telling import IN_PROSE, add_keys, is_telling
@@ -35,16 +34,19 @@ _PRIVATE_KEY = re.compile(  # without its end too, which may have been cut off
 # A word with what makes it the name of a value, or the start of a URL's authority.
 _TOKEN = re.compile(
     r"""(?P<word>[\w.-]++)
-        (?=(?P<pair> (?P<closing>\\*["'])? (?:\]|%5[Dd]|%22)? [ \t]*+ (?:=>|:=|!?={1,3}|:(?!//)|%3[AaDd]) [ \t]*+ )?)
+        (?=(?P<pair>
+            (?P<closing>\\*["'])? (?:\]|%5[Dd]|%22)? (?:(?:\[|%5[Bb])[\w.-]{0,40}+(?:\]|%5[Dd]))?+
+            [ \t]*+ (?:=>|:=|!?={1,3}|:(?!//)|%3[AaDd]) [ \t]*+
+        )?)
       | ://""",
     re.VERBOSE,
 )
 # As people write them: the password may hold "/", "?" and "#", unless what stands before is a port. Never beyond the
 # mark, which may stand for an end of it that was masked with a value.
 _USER_INFORMATION = re.compile(
-    r"""(?: (?: (?:[^\s/?#"'<>@*]++ | \*(?!\*\*))* @ )+
-          | (?:[^\s/?#"'<>@*:\[]++ | \*(?!\*\*))* : (?!\d{1,5}[/?#])
-            [^\s"'<>@]{1,256}+ @ (?: (?:[^\s/?#"'<>@*]++ | \*(?!\*\*))* @ )*
+    r"""(?: (?: (?:[^\s/?#"'<>@*]++ | \*(?!\*\*) | '(?=\w))* @ )+
+          | (?:[^\s/?#"'<>@*:\[]++ | \*(?!\*\*) | '(?=\w))* : (?!\d{1,5}[/?#])
+            (?:[^\s"'<>@] | '(?=\w)){1,256}+ @ (?: (?:[^\s/?#"'<>@*]++ | \*(?!\*\*) | '(?=\w))* @ )*
         )""",
     re.VERBOSE,
 )
@@ -52,7 +54,8 @@ _CREDENTIALS = {
     # What prose says after the word is let through.
     "bearer": re.compile(
         r"""(?:[ \t+]|%20)++
-            (?!(?:a|an|and|auth|authentication|authorization|error|for|format|is|of|or|realm|scheme|tokens?|was)\b)
+            (?!(?:a|an|and|auth|authentication|authorization|error|for|format|is|of|or|realm|scheme|tokens?|was)
+               (?![\w~+/=-]|\.\w))
             ([^\s,;"'<>()\[\]{}\\]++)""",
         re.IGNORECASE | re.VERBOSE,
     ),
@@ -71,12 +74,15 @@ _TO_QUOTE = {quote: re.compile(rf"[^{quote}\\]*+(\\*+)({quote}?)") for quote in 
 _BARE = re.compile(
     r"""(?: [^\s,;&)\]}>"'(\[{\\]++
           | \\ (?! (?:r\\n|[rn]) [\w-]++ : [ \t])  # a spelt-out line end, and a header in the next line
-          | [)\]}>"'] (?=\w)
+          | [)\]}>"'] (?=[\w!#$%@^])
           | [,;&] (?= [^\s,;&=:)\]}>"'(\[{%]++ (?:[\s,;&)\]}>"']|\Z) )
         )+""",
     re.VERBOSE,
 )
-_LINE = re.compile(r"""(?: [^\r\n"'\\]++ | \\(?![rn]) | ["'](?![\s,\])}>:]|\Z) )+""", re.VERBOSE)
+# A quote ends the line, which stands in quotes, except before more of its own: another parameter, another cookie.
+_LINE = re.compile(
+    r"""(?: [^\r\n"'\\]++ | \\(?![rn]) | ["'](?: (?=[ \t]*+,[ \t]*+[\w-]++=) | (?![\s,\])}>:]|\Z) ) )+""", re.VERBOSE
+)
 _BRACKETS = ("(", "[", "{")
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _TO_BRACKET = {
@@ -212,9 +218,11 @@ def _token(word: str, offset: int) -> tuple[int, int] | None:
     if "eyJ" not in word:
         return None
     start = 0
-    for part, following in pairwise(word.split(".")):
+    parts = word.split(".")
+    for part, following, next_but_one in zip(parts, parts[1:], [*parts[2:], ""], strict=False):
         head = part.find("eyJ")
-        if head >= 0 and len(part) - head >= 10 and len(following) >= 4:
+        # One that is encrypted with a key of its own has nothing in its second part.
+        if head >= 0 and len(part) - head >= 10 and len(following or next_but_one) >= 4:
             return offset + start + head, offset + len(word)
         start += len(part) + 1
     return None
@@ -296,7 +304,8 @@ def _string(text: str, opening: re.Match[str]) -> tuple[tuple[int, int] | None, 
         slashes = len(found[1])
         if slashes < depth:  # the end of the text around it: this one was cut
             return _filled(start, found.start(1)), found.start(1)
-        more_follows = text[position : position + 1].isalnum()
+        following = text[position : position + 1]
+        more_follows = following.isalnum() or (depth == 0 and following == quote)  # one twice is one within; or three
         if (slashes - depth) % (2 * depth + 2) == 0 and not more_follows:
             return _filled(start, position - 1 - depth), position
 

@@ -1,7 +1,4 @@
-"""Meters: things one counts. Counters, gauges, meters, the difference of two, timers.
-
-Counting relies on what `monkit_core.span` says of the interpreter lock.
-"""
+"""Meters: things one counts. Counters, gauges, meters, the difference of two, timers."""
 
 from __future__ import annotations
 
@@ -14,9 +11,11 @@ from types import TracebackType
 from monkit_core import faults
 from monkit_core.clock import NS_PER_S, monotonic_ns
 from monkit_core.distribution import Distribution
+from monkit_core.engine import CounterCore, MeterCore
 from monkit_core.locks import LOCK
 from monkit_core.readers import Readers
 from monkit_core.series import SeriesKey, Stat
+from monkit_core.variables import set_variable
 
 __all__ = ["Counter", "DiffMeter", "Gauge", "Meter", "RunningTimer", "Timer"]
 
@@ -24,69 +23,37 @@ SLICES = 24
 SLICE_NS = 600 * NS_PER_S
 
 
-class Counter:
-    """A number that goes up and down, with the highest and lowest it had.
+class Counter(CounterCore):
+    """A number that goes up and down, with the highest and lowest it had."""
 
-    Follows ``counter.go`` of the original, without its wrap-around at 64 bits.
-    """
-
-    __slots__ = ("_high", "_low", "_value", "key")
+    __slots__ = ("key",)
 
     def __init__(self, key: SeriesKey) -> None:
+        super().__init__()
         self.key = key
-        self._value = 0
-        self._high: int | None = None
-        self._low: int | None = None
-
-    def set(self, value: int) -> int:
-        """Make it *value*; returns what it was."""
-        before, self._value = self._value, value
-        self._stretch(value)
-        return before
-
-    def inc(self, amount: int = 1) -> int:
-        """Add *amount*; returns the new value."""
-        self._value = value = self._value + amount
-        self._stretch(value)
-        return value
-
-    def dec(self, amount: int = 1) -> int:
-        """Take *amount* away; returns the new value."""
-        return self.inc(-amount)
-
-    def _stretch(self, value: int) -> None:
-        if self._high is None or value > self._high:
-            self._high = value
-        if self._low is None or value < self._low:
-            self._low = value
-
-    @property
-    def value(self) -> int:
-        """The number now."""
-        return self._value
 
     @property
     def high(self) -> int:
         """The highest it was, 0 before the first use."""
-        return self._high or 0
+        return self.highest or 0
 
     @property
     def low(self) -> int:
         """The lowest it was, 0 before the first use."""
-        return self._low or 0
+        return self.lowest or 0
 
     def reset(self) -> tuple[int, int, int]:
         """Start anew; returns value, low and high until now."""
-        before = (self._value, self.low, self.high)
-        self._value, self._low, self._high = 0, None, None
+        before = (self.value, self.low, self.high)
+        self.clear()
         return before
 
     def stats(self) -> Iterator[Stat]:
         """``high`` and ``low`` (NaN before the first use), ``value``."""
-        high, low = self._high, self._low
+        high, low = self.highest, self.lowest
         yield Stat(self.key, "high", math.nan if high is None else float(high))
         yield Stat(self.key, "low", math.nan if low is None else float(low))
-        yield Stat(self.key, "value", float(self._value))
+        yield Stat(self.key, "value", float(self.value))
 
 
 class Gauge:
@@ -117,7 +84,7 @@ class Gauge:
         yield Stat(self.key, "value", value)
 
 
-class Meter:
+class Meter(MeterCore):
     """How many, and how many a second over the last hours.
 
     The rate is over a sliding window of 24 slices of ten minutes, worked out
@@ -128,36 +95,30 @@ class Meter:
     goroutine; ours move when the meter is used.
     """
 
-    __slots__ = ("_clock", "_closes_ns", "_count", "_epoch_ns", "_slices", "_start_ns", "_stored", "key")
+    __slots__ = ("_epoch_ns", "_slices", "_start_ns", "_stored", "key")
 
     def __init__(self, key: SeriesKey, clock: Callable[[], int] = monotonic_ns) -> None:
+        super().__init__(clock)
         self.key = key
-        self._clock = clock
         self._epoch_ns = clock()
         self._restart(self._epoch_ns)
 
     def _restart(self, now: int) -> None:
         self._slices: deque[tuple[int, int]] = deque([(now, 0)] * (SLICES - 1), maxlen=SLICES - 1)
-        self._start_ns = now  # of the newest slice, whose count stands in _count
-        self._closes_ns = now + SLICE_NS - (now - self._epoch_ns) % SLICE_NS
-        self._count = 0
+        self._start_ns = now  # of the newest slice, whose count stands in `count`
+        self.closes_ns = now + SLICE_NS - (now - self._epoch_ns) % SLICE_NS
+        self.count = 0
         self._stored = 0  # what left the window, and totals that were set
 
-    def mark(self, amount: int = 1) -> None:
-        """Count *amount* now."""
-        now = self._clock()
-        if now > self._closes_ns:
-            self._advance(now)
-        self._count += amount
-
-    def _advance(self, now: int) -> None:
+    def advance(self, now_ns: int) -> None:
+        """Close the slice that ended before *now_ns*."""
         with LOCK:
-            closed_ns = self._closes_ns
-            if now <= closed_ns:
+            closed_ns = self.closes_ns
+            if now_ns <= closed_ns:
                 return
-            self._closes_ns = self._epoch_ns - (self._epoch_ns - now) // SLICE_NS * SLICE_NS
-            if self._count:
-                count, self._count = self._count, 0
+            self.closes_ns = self._epoch_ns - (self._epoch_ns - now_ns) // SLICE_NS * SLICE_NS
+            if self.count:
+                count, self.count = self.count, 0
                 self._stored += self._slices[0][1]
                 self._slices.append((self._start_ns, count))
                 self._start_ns = closed_ns
@@ -170,7 +131,7 @@ class Meter:
     def reset(self, total: int = 0) -> None:
         """Start anew from *total*."""
         with LOCK:
-            self._restart(self._clock())
+            self._restart(self.clock())
             self._stored = total
 
     @property
@@ -182,9 +143,9 @@ class Meter:
     @property
     def rate(self) -> float:
         """How many a second over the window; 0 in its first instant."""
-        now = self._clock()
-        if now > self._closes_ns:
-            self._advance(now)
+        now = self.clock()
+        if now > self.closes_ns:
+            self.advance(now)
         _, counted, slices = self._look()
         passed_ns = now - slices[0][0]
         counted += sum(count for _, count in slices)
@@ -193,7 +154,7 @@ class Meter:
     def _look(self) -> tuple[int, int, deque[tuple[int, int]]]:
         """What is stored, what the newest slice has, and the others, at one moment: a finaliser may close a slice."""
         with LOCK:
-            return self._stored, self._count, self._slices.copy()
+            return self._stored, self.count, self._slices.copy()
 
     def stats(self) -> Iterator[Stat]:
         """``rate`` a second and ``total``."""
@@ -270,7 +231,7 @@ class Timer:
     def __enter__(self) -> RunningTimer:
         run = RunningTimer(self)
         run._outer = _innermost.get()
-        _innermost.set(run)
+        set_variable(_innermost, run)
         self._open[run] = None
         return run
 
@@ -282,7 +243,7 @@ class Timer:
                 run.stop()
                 innermost = _innermost.get()
                 if innermost is run:
-                    _innermost.set(run._outer)
+                    set_variable(_innermost, run._outer)
                 else:
                     _take_out(innermost, run)
                 run._outer = None  # a chain of tasks that start each other must not keep all runs alive

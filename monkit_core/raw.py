@@ -1,6 +1,6 @@
 """Raw values: the latest number as it is, and what is asked for of all of them.
 
-Counting relies on what `monkit_core.span` says of the interpreter lock.
+Counting relies on what `monkit_core.engine.pure.spans` says of the interpreter lock.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from monkit_core import faults
+from monkit_core.convert import to_float
 from monkit_core.series import SeriesKey, Stat
-from monkit_core.values import to_float
 
 __all__ = ["Aggregation", "Count", "RawVal", "Sum"]
 
@@ -20,11 +20,14 @@ class Aggregation(Protocol):
 
     Attributes:
         field: what the figure is published as.
-        value: the figure now.
     """
 
     field: str
-    value: float
+
+    @property
+    def value(self) -> float:
+        """The figure now."""
+        ...
 
     def observe(self, number: float) -> None:
         """Take in one number."""

@@ -11,9 +11,10 @@ from typing import Any
 from monkit_core.cardinality import MAX_SERIES, SeriesLimit
 from monkit_core.func import Func
 from monkit_core.locks import LOCK
+from monkit_core.recent import RecentTrace
 from monkit_core.scope import Scope
 from monkit_core.series import Stat
-from monkit_core.span import Live, Span, SpanObserver, Trace
+from monkit_core.span import FuncFilter, Live, Span, SpanObserver, Trace, TraceFilter
 from monkit_core.text import name_of
 from monkit_core.transform import Transformer, transformed
 
@@ -28,10 +29,12 @@ class Registry:
     Args:
         max_series: how many sets of tags a name may have in a scope; further ones share one
             series tagged ``overflow=true``. ``registry.limits.max_series`` changes it.
+        recent: keep trees of finished calls for `recent_traces`; false saves their memory and a few nanoseconds
+            a call.
     """
 
-    def __init__(self, *, max_series: int = MAX_SERIES) -> None:
-        self.live = Live()
+    def __init__(self, *, max_series: int = MAX_SERIES, recent: bool = True) -> None:
+        self.live = Live(recent)
         self.limits = SeriesLimit(max_series)
         self._scopes: dict[str, Scope] = {}
         self._transformers: tuple[Transformer, ...] = ()
@@ -74,7 +77,7 @@ class Registry:
 
     def root_spans(self) -> list[Span]:
         """Spans that run now and have no running parent here, by start: roots, remote roots, orphans."""
-        return _by_start([*self.live.roots.copy(), *self.live.orphans.copy()])
+        return _by_start([*self.live.roots, *self.live.orphans])
 
     def all_spans(self) -> Iterator[tuple[int, Span]]:
         """All spans that run now with their depth, parents before children, siblings by start."""
@@ -82,7 +85,7 @@ class Registry:
         while waiting:
             depth, span = waiting.pop()
             yield depth, span
-            waiting.extend((depth + 1, child) for child in reversed(_by_start(list(span.children.copy()))))
+            waiting.extend((depth + 1, child) for child in reversed(_by_start(list(span.children))))
 
     def observe_traces(self, callback: Callable[[Trace], object]) -> Callable[[], None]:
         """Call *callback* with every new trace; returns what ends that.
@@ -91,13 +94,29 @@ class Registry:
         """
         return self.live.observe_traces(callback)
 
-    def observe_spans(self, observer: SpanObserver) -> Callable[[], None]:
+    def recent_traces(self, func: Func | None = None) -> list[RecentTrace]:
+        """Trees of calls that ended, of all functions or of *func*, the oldest first.
+
+        Of each function at most one a second is kept for each class of latency and each error, and no more than
+        ten alike; 1,000 trees and 16 MB in all.
+        """
+        return [] if self.live.recent is None else self.live.recent.traces(func)
+
+    def observe_spans(
+        self, observer: SpanObserver, funcs: FuncFilter | None = None, traces: TraceFilter | None = None
+    ) -> Callable[[], None]:
         """Tell *observer* of every span of every trace; returns what ends that.
+
+        Args:
+            observer: is told.
+            funcs: only of spans of functions that this accepts, known now or made later; calls of the others
+                cost nothing then.
+            traces: only of spans of traces that this accepts; *funcs* is not asked then.
 
         It may see a finish whose start it did not see. An observer that raises
         is logged once, counted and dropped.
         """
-        return self.live.observe_spans(observer)
+        return self.live.observe_spans(observer, funcs, traces)
 
     @property
     def watcher_count(self) -> int:

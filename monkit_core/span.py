@@ -1,36 +1,38 @@
-"""Spans and traces: one timed call, the calls of one request, and who watches them.
-
-What the engine relies on. Counts such as ``func.current += 1`` and inserts
-into and removals from dictionaries with identity hashes are done without a
-lock: under the interpreter lock a dictionary operation is atomic, and the
-present interpreters (3.11 to 3.14, with the lock) never switch threads inside
-an augmented assignment to a slot. The property tests over threads hold this.
-"""
+"""Spans and traces: one timed call, the calls of one request, and who watches them."""
 
 from __future__ import annotations
 
-import math
 import os
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
-from monkit_core import faults, ids, masking
-from monkit_core.clock import NS_PER_S, monotonic_ns
+from monkit_core import faults
+from monkit_core.engine import CURRENT, LiveCore, Span, Trace
 from monkit_core.locks import LOCK
-from monkit_core.values import to_float
+from monkit_core.recent import RecentStore
+from monkit_core.variables import set_variable
 
 if TYPE_CHECKING:
     from monkit_core.func import Func
 
-__all__ = ["CURRENT", "Live", "Span", "SpanObserver", "Trace", "current_span", "without_span"]
+__all__ = [
+    "CURRENT",
+    "FuncFilter",
+    "Live",
+    "Span",
+    "SpanObserver",
+    "Trace",
+    "TraceFilter",
+    "current_span",
+    "without_span",
+]
 
-_MOST_ANNOTATIONS = 256
+_MOST_TRACES = 1000
 _lives: WeakSet[Live] = WeakSet()
-_TEXT_LIMIT = 1000
 
 
 class SpanObserver(Protocol):
@@ -45,26 +47,89 @@ class SpanObserver(Protocol):
         ...
 
 
-class Live:
+FuncFilter = Callable[["Func"], bool]
+"""Which functions an observer wants to hear of; runs once for each."""
+
+TraceFilter = Callable[[Trace], bool]
+"""Which traces an observer wants to hear of; runs when each starts."""
+
+
+class Live(LiveCore):
     """The spans of a registry that run now, and who watches it.
 
     A watcher that raises is dropped, unless it only ran out of stack in a deep recursion of the program.
+
+    Args:
+        recent: keep trees of finished spans, see `RecentStore`.
     """
 
-    __slots__ = ("__weakref__", "observers", "orphans", "roots", "trace_callbacks")
+    __slots__ = ("__weakref__", "_funcs", "observers")
 
-    def __init__(self) -> None:
+    def __init__(self, recent: bool = True) -> None:
+        super().__init__()
+        self.observers: tuple[tuple[SpanObserver, FuncFilter | None], ...] = ()
+        self._funcs: list[Func] = []
+        if recent:
+            self.recent = RecentStore()
         _lives.add(self)
-        self.roots: dict[Span, None] = {}
-        self.orphans: dict[Span, None] = {}
-        self.observers: tuple[SpanObserver, ...] = ()
-        self.trace_callbacks: tuple[Callable[[Trace], object], ...] = ()
 
-    def observe_spans(self, observer: SpanObserver) -> Callable[[], None]:
-        """Tell *observer* of every span of every trace, also of those that run already."""
+    def add_func(self, func: Func) -> None:
+        """Let those watch *func*, which is new, who want to."""
         with LOCK:
-            self.observers = (observer, *self.observers)
+            self._funcs.append(func)
+        for observer, wants in self.observers:
+            self._attach(func, observer, wants)
+
+    def observe_spans(
+        self, observer: SpanObserver, funcs: FuncFilter | None = None, traces: TraceFilter | None = None
+    ) -> Callable[[], None]:
+        """Tell *observer* of spans, also of traces that run already; returns what ends that.
+
+        Args:
+            observer: is told.
+            funcs: only of spans of functions that this accepts, known now or made later; calls of the others
+                cost nothing then.
+            traces: only of spans of traces that this accepts; *funcs* is not asked then.
+
+        A function or trace for which a filter raises is not watched.
+        """
+        if traces is not None:
+            return self._observe_traces_spans(observer, traces)
+        with LOCK:
+            self.observers = ((observer, funcs), *self.observers)
+            known = self._funcs.copy()
+        for func in known:
+            self._attach(func, observer, funcs)
         return lambda: self._forget(observer)
+
+    def _observe_traces_spans(self, observer: SpanObserver, wants: TraceFilter) -> Callable[[], None]:
+        attached: deque[Callable[[], None]] = deque(maxlen=_MOST_TRACES)
+
+        def attach(trace: Trace) -> None:
+            if wants(trace):
+                attached.append(trace.observe_spans(observer))
+
+        def detach() -> None:
+            stop()
+            while attached:
+                attached.pop()()
+
+        stop = self.observe_traces(attach)
+        for trace in {span.trace for span in (*self.roots, *self.orphans)}:
+            if all(item is not observer for item in trace.observers):
+                attach(trace)
+        return detach
+
+    def _attach(self, func: Func, observer: SpanObserver, wants: FuncFilter | None) -> None:
+        try:
+            wanted = wants is None or wants(func)
+        except Exception as problem:  # a watcher's own code, of any kind
+            faults.report(f"filter of span observer {type(observer).__qualname__}", problem)
+            return
+        if wanted:
+            with LOCK:
+                watching = {id(observer), *map(id, func.observers)}
+                func.observers = tuple(item for item, _ in self.observers if id(item) in watching)
 
     def observe_traces(self, callback: Callable[[Trace], object]) -> Callable[[], None]:
         """Call *callback* with every new trace before its first span is told of."""
@@ -74,8 +139,12 @@ class Live:
 
     def _forget(self, watcher: object) -> None:
         with LOCK:
-            self.observers = tuple(item for item in self.observers if item is not watcher)
             self.trace_callbacks = tuple(item for item in self.trace_callbacks if item is not watcher)
+            if any(observer is watcher for observer, _ in self.observers):
+                self.observers = tuple(item for item in self.observers if item[0] is not watcher)
+                for func in self._funcs:
+                    if func.observers:
+                        func.observers = tuple(item for item in func.observers if item is not watcher)
 
     def trace_started(self, trace: Trace) -> None:
         """Tell of a new trace."""
@@ -89,8 +158,8 @@ class Live:
                 self._forget(callback)
 
     def span_started(self, span: Span) -> None:
-        """Tell the observers of the trace, then those of the registry, newest first."""
-        for observer in (*span.trace.observers, *self.observers):
+        """Tell the observers of the trace, then those of the registry, newest first, each once."""
+        for observer in _observers(span):
             try:
                 observer.span_started(span)
             except RecursionError:
@@ -100,7 +169,7 @@ class Live:
 
     def span_finished(self, span: Span, error: BaseException | None) -> None:
         """The same when a span finishes."""
-        for observer in (*span.trace.observers, *self.observers):
+        for observer in _observers(span):
             try:
                 observer.span_finished(span, error)
             except RecursionError:
@@ -114,174 +183,20 @@ class Live:
         while waiting:
             span = waiting.pop()
             waiting.extend(span.children)
-            if span in kept:
-                continue
-            if not span.finish_ns:  # or its thread was ending it when the fork came, and had counted that
-                span.finish_ns = monotonic_ns()  # so that a finaliser which still ends it does nothing
-                span.func.current -= 1
-                span.trace.span_count -= 1
-            for running in (self.roots, self.orphans, span.parent.children if span.parent else {}):
-                running.pop(span, None)
+            if span not in kept:
+                self.forget(span)
 
     def _drop(self, observer: SpanObserver, span: Span, problem: Exception) -> None:
         faults.report(f"span observer {type(observer).__qualname__}", problem)
         self._forget(observer)
-        span.trace._forget(observer)
+        span.trace.forget(observer)
 
 
-class Trace:
-    """The spans of one request, in this process.
-
-    Args:
-        live: of the registry that the trace belongs to.
-        trace_id: 128 bits; drawn when not given.
-    """
-
-    __slots__ = ("_values", "announced", "id", "live", "observers", "span_count")
-
-    def __init__(self, live: Live, trace_id: int | None = None) -> None:
-        self.live = live
-        self.id = ids.trace_id() if trace_id is None else trace_id
-        self.span_count = 0
-        """How many of its spans run now."""
-        self.announced = False
-        """Whether trace observers were told of it."""
-        self.observers: tuple[SpanObserver, ...] = ()
-        self._values: dict[object, object] | None = None
-
-    def get(self, key: object) -> object:
-        """A value of the trace, such as ``sampled``; ``None`` if it was never set."""
-        return self._values.get(key) if self._values else None
-
-    def set(self, key: object, value: object) -> None:
-        """Keep *value* with the trace, for every span of it to see."""
-        with LOCK:
-            if self._values is None:
-                self._values = {}
-            self._values[key] = value
-
-    def observe_spans(self, observer: SpanObserver) -> Callable[[], None]:
-        """Tell *observer* of spans of this trace from now on; returns what ends that.
-
-        It may see a finish whose start it did not see.
-        """
-        with LOCK:
-            self.observers = (observer, *self.observers)
-        return lambda: self._forget(observer)
-
-    def _forget(self, observer: SpanObserver) -> None:
-        with LOCK:
-            self.observers = tuple(item for item in self.observers if item is not observer)
-
-    def __repr__(self) -> str:
-        return f"<Trace {self.id:032x}, {self.span_count} running>"
-
-
-class Span:
-    """One call of a monitored function or block.
-
-    Attributes:
-        func: the function.
-        trace: the trace it belongs to.
-        parent: the span it was called from, while this one runs; ``None`` at a root.
-        parent_id: 64 bits, ``None`` at the root of a trace; kept when the parent has ended.
-        id: 63 bits.
-        start_ns: monotonic nanoseconds.
-        finish_ns: the same clock, 0 while it runs.
-        outer: what was the current span before, and will be again.
-        children: its spans that run now.
-        args: recorded arguments as ``name=repr``.
-        orphaned: the parent ended first.
-        error_name: name of the error or panic it ended with.
-        panicked: whether it was a panic.
-        progressed: what `progress` was told last.
-    """
-
-    __slots__ = (
-        "_annotations", "annotations_dropped", "args", "children", "error_name", "finish_ns", "func", "id",
-        "orphaned", "outer", "panicked", "parent", "parent_id", "progressed", "start_ns", "trace",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        func: Func,
-        trace: Trace,
-        parent: Span | None,
-        parent_id: int | None,
-        outer: Span | None,
-        args: tuple[str, ...],
-    ) -> None:
-        self.func = func
-        self.trace = trace
-        self.parent = parent
-        self.parent_id = parent_id
-        self.outer = outer
-        self.args = args
-        self.id = ids.span_id()
-        self.finish_ns = 0
-        self.orphaned = False
-        self.panicked = False
-        self.error_name: str | None = None
-        self.children: dict[Span, None] = {}
-        self._annotations: list[tuple[str, str]] | None = None
-        self.annotations_dropped = 0
-        self.progressed: tuple[float, float | None] | None = None
-        self.start_ns = monotonic_ns()
-
-    @property
-    def annotations(self) -> tuple[tuple[str, str], ...]:
-        """Pairs of key and value in the order they were made."""
-        return tuple(self._annotations or ())
-
-    @property
-    def duration_ns(self) -> int:
-        """Nanoseconds it took, or has run so far."""
-        return (self.finish_ns or monotonic_ns()) - self.start_ns
-
-    @property
-    def duration(self) -> float:
-        """Seconds it took, or has run so far."""
-        return self.duration_ns / NS_PER_S
-
-    @property
-    def finished(self) -> bool:
-        """Whether it has ended."""
-        return self.finish_ns != 0
-
-    def annotate(self, key: str, value: object) -> None:
-        """Append a note; also after the end. Values become text of at most 1,000 characters, secrets masked.
-
-        A span keeps 256 notes and counts the rest.
-        """
-        name = masking.describe(key, _TEXT_LIMIT)
-        note = (name, masking.describe(value, _TEXT_LIMIT, name))
-        with LOCK:
-            if self._annotations is None:
-                self._annotations = []
-            if len(self._annotations) < _MOST_ANNOTATIONS:
-                self._annotations.append(note)
-            else:
-                self.annotations_dropped += 1
-
-    def progress(self, done: float, total: float | None = None) -> None:
-        """Say how far long work has come: *done* of *total*, in any unit. ``/ps`` shows rate and remaining time.
-
-        Never raises; what is no number, or not finite, is left out and reported once.
-        """
-        try:
-            progressed = (to_float(done), None if total is None else to_float(total))
-            if not all(math.isfinite(number) for number in progressed if number is not None):
-                raise ValueError(f"finite numbers were expected, found {progressed}")
-            self.progressed = progressed
-        except Exception as problem:  # a user's number, of any kind
-            faults.report(f"progress of {self.func.full_name}", problem)
-
-    def __repr__(self) -> str:
-        state = "finished" if self.finish_ns else "running"
-        return f"<Span {self.id:016x} of {self.func.full_name}, {state}>"
-
-
-CURRENT: ContextVar[Span | None] = ContextVar("monkit_span", default=None)
+def _observers(span: Span) -> tuple[SpanObserver, ...]:
+    of_trace, of_func = span.trace.observers, span.func.observers
+    if not of_trace:
+        return of_func
+    return (*of_trace, *(observer for observer in of_func if all(observer is not other for other in of_trace)))
 
 
 def current_span() -> Span | None:
@@ -297,14 +212,14 @@ class without_span(AbstractContextManager[None]):  # used like a function
 
     def __enter__(self) -> None:
         self._hidden.append(CURRENT.get())
-        CURRENT.set(None)
+        set_variable(CURRENT, None)
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         hidden = self._hidden.pop()
         if CURRENT.get() is None:
-            CURRENT.set(hidden)
+            set_variable(CURRENT, hidden)
 
 
 def _after_fork() -> None:

@@ -25,6 +25,7 @@ from monkit_core import Block, Scope, Span, faults, without_span
 from monkit_core.errors import CANCELED
 from monkit_core.propagation import extract
 from monkit_core.span import CURRENT
+from monkit_core.variables import set_variable
 from monkit_plugins.routes import find_router, route_of
 from monkit_plugins.web import FailedStatus, FuncCache, method_word
 
@@ -116,7 +117,7 @@ class MonkitMiddleware:
                 await self._serve(connection, receive, answer, listener)
             finally:
                 if CURRENT.get() is span:  # it ended in a copy of this context, see `_Answer.end`
-                    CURRENT.set(None)
+                    set_variable(CURRENT, None)
 
     async def _serve(
         self, connection: Connection, receive: Receive, answer: _Answer, listener: _Listener | None

@@ -30,6 +30,7 @@ from monkit_core import Func, Scope
 from monkit_core.engine import finish, start
 from monkit_core.propagation import DEFAULT_FORMATS, check_formats, inject
 from monkit_core.span import CURRENT
+from monkit_core.variables import set_variable
 from monkit_plugins.web import FailedStatus, FuncCache, method_word
 
 __all__ = ["AsyncMonkitTransport", "MonkitTransport", "Options", "instrument"]
@@ -96,7 +97,7 @@ class _Call:
             self.end()
             return False
         if CURRENT.get() is self._span:
-            CURRENT.set(self._span.outer)
+            set_variable(CURRENT, self._span.outer)
         return True
 
     def end(self, error: BaseException | None = None) -> None:

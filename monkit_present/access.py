@@ -15,7 +15,7 @@ from monkit_present.keyring import Keyring
 from monkit_present.responses import Problem
 from monkit_present.tokens import Token
 
-__all__ = ["MAX_CODES", "MAX_SESSIONS", "SESSION_S", "Access", "session_cookie"]
+__all__ = ["MAX_CODES", "MAX_SESSIONS", "SESSION_S", "Access", "session_cookie", "sessions_sent"]
 
 MAX_CODES = 16
 CODE_S = 600.0
@@ -90,7 +90,7 @@ class Access:
                 raise _refusal("Authorization header cannot be read; expected: Bearer TOKEN")
             if self._token is None or not self._token.matches(bearer[1]):
                 raise _refusal("the token is not the one of this port")
-        elif self._token is None or not any(map(self.sessions.holds, _cookie_values(headers, cookie))):
+        elif self._token is None or not any(map(self.sessions.holds, sessions_sent(headers, cookie))):
             raise _refusal(_NEEDED)
 
 
@@ -109,7 +109,7 @@ def session_cookie(scheme: str, host: str, port: int | None) -> str:
     return f"{'__Host-' if scheme == 'https' else ''}monkit-{number}"
 
 
-def _cookie_values(headers: RequestHeaders, cookie: str) -> list[str]:
+def sessions_sent(headers: RequestHeaders, cookie: str) -> tuple[str, ...]:
     """What cookies of this name hold; another path or process of the host may have set one of that name too."""
     pairs = [
         pair.strip().partition("=")
@@ -117,4 +117,4 @@ def _cookie_values(headers: RequestHeaders, cookie: str) -> list[str]:
         if name == b"cookie"
         for pair in value.decode("latin-1").split(";")
     ]
-    return [value for name, separator, value in pairs if separator and name == cookie][:_MOST_COOKIES]
+    return tuple(value for name, separator, value in pairs if separator and name == cookie)[:_MOST_COOKIES]

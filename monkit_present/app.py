@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
-from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monkit_core import Registry, default_registry
 from monkit_core.text import clean, clip
-from monkit_present.access import Access, session_cookie
-from monkit_present.authority import split_authority
+from monkit_present.access import Access, session_cookie, sessions_sent
+from monkit_present.authority import read_hosts, split_authority
 from monkit_present.body import read_json_object
 from monkit_present.capture import Captures
 from monkit_present.catalogue import HEALTH, PAGES
-from monkit_present.guard import LOOPBACK_NAMES, Guard
+from monkit_present.guard import LOOPBACK_NAMES, Guard, path_of
 from monkit_present.marks import Marks
-from monkit_present.pages import HTML, JSON, Address, Page, PageRequest, Served, addresses
+from monkit_present.pages import HTML, JSON, Address, PageRequest, Served, addresses
 from monkit_present.parameters import BadQuery, read_object, read_query
 from monkit_present.remote import viz_hosts as read_viz_hosts
 from monkit_present.render import json
 from monkit_present.responses import Problem, send_all, send_body, send_head
-from monkit_present.sign_in import SIGN_IN
+from monkit_present.sign_in import SIGN_IN, SIGN_OUT
 from monkit_present.tokens import Token
 from monkit_present.workers import Workers
 
@@ -52,16 +50,17 @@ class DebugApp:
         captures: Captures | None = None,
         workers: Workers | None = None,
     ) -> None:
-        pages = tuple(page for page in PAGES if page is not SIGN_IN or access.by_token)
+        pages = tuple(page for page in PAGES if access.by_token or page not in (SIGN_IN, SIGN_OUT))
         self._served = Served(registry, access, pages, read_viz_hosts(viz_hosts), Marks())
         self._captures = Captures() if captures is None else captures
         self._workers = Workers() if workers is None else workers
-        places = [address for page in pages for address in addresses(page)]
+        self._places = {place.path: place for page in pages for place in addresses(page)}
+        self._without_format = {page.path: page for page in pages if not page.bare}
         self._guarded: ASGIApp = Guard(
-            Router(self._routes(places), redirect_slashes=False, default=_not_found),
+            self._dispatch,
             access=access,
-            hosts=(*LOOPBACK_NAMES, *hosts),
-            methods={place.path: place.methods for place in places},
+            hosts=read_hosts(hosts).union(LOOPBACK_NAMES),
+            methods={path: place.methods for path, place in self._places.items()},
             documents=[page.path for page in pages if page.formats[0].media_type == HTML],
         )
 
@@ -81,15 +80,18 @@ class DebugApp:
         access = self._served.access
         return access.codes.issue() if access.by_token else None
 
-    def _routes(self, places: Iterable[Address]) -> list[BaseRoute]:
-        routes: list[BaseRoute] = []
-        for place in places:
-            routes += _routes(place.path, partial(self._answer, place))
-        for page in self._served.pages:
-            if not page.bare:
-                for path in (page.path, page.path + "/{format}"):
-                    routes += _routes(path, partial(self._refuse, page))
-        return routes
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """By the path that the guard has checked: two readers of one path might take it for different ones."""
+        path = path_of(scope)
+        place = self._places.get(path)
+        if place is not None:
+            await self._answer(place, scope, receive, send)
+            return
+        page = self._without_format.get(path) or self._without_format.get(path.rpartition("/")[0])
+        if page is not None:  # the query is looked at first, as in the original
+            request = self._request(scope, _checked(read_query, page.parameters, scope["query_string"]))
+            _checked(page.produce, request)
+        raise Problem(404, f"path not found: {clip(clean(scope['path']), 200)}")
 
     async def _answer(self, place: Address, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":
@@ -124,27 +126,18 @@ class DebugApp:
         await send_head(send, 200, JSON, reply.headers)
         await send_body(send, json.message(dict(reply.fields)))
 
-    async def _refuse(self, page: Page[Any], scope: Scope, receive: Receive, send: Send) -> None:
-        """There is no such format; the query is looked at first, as in the original."""
-        request = self._request(scope, _checked(read_query, page.parameters, scope["query_string"]))
-        _checked(page.produce, request)
-        await _not_found(scope, receive, send)
-
     def _request(self, scope: Scope, values: dict[str, Any]) -> PageRequest:
         authority = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
         root = scope.get("root_path", "")
+        cookie = session_cookie(scope["scheme"], *split_authority(authority))
         return PageRequest(
             served=self._served,
             values=values,
             base=f"{scope['scheme']}://{authority}{root}",
             root=root,
-            cookie=session_cookie(scope["scheme"], *split_authority(authority)),
+            cookie=cookie,
+            sessions=sessions_sent(scope["headers"], cookie),
         )
-
-
-def _routes(path: str, answer: ASGIApp) -> list[BaseRoute]:
-    endpoint = _Endpoint(answer)
-    return [Route(item, endpoint) for item in ((path,) if path == "/" else (path, path + "/"))]
 
 
 def _checked(read: Callable[..., Any], *arguments: object) -> Any:
@@ -153,20 +146,6 @@ def _checked(read: Callable[..., Any], *arguments: object) -> Any:
         return read(*arguments)
     except BadQuery as problem:
         raise Problem(400, str(problem)) from None
-
-
-class _Endpoint:
-    """An object around an ASGI function, which Starlette then leaves as it is."""
-
-    def __init__(self, call: ASGIApp) -> None:
-        self._call = call
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._call(scope, receive, send)
-
-
-async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    raise Problem(404, f"path not found: {clip(clean(scope['path']), 200)}")
 
 
 def make_access(token: str | None, *, everybody: bool, open_health: bool) -> Access:
@@ -206,7 +185,8 @@ def app(
 
     Raises:
         ValueError: neither *token* nor *insecure* is given, the token is weak,
-            or one of *viz_hosts* cannot be read.
+            or one of *hosts* or *viz_hosts* cannot be read.
+        TypeError: *token* is no text, or *hosts* or *viz_hosts* is one.
     """
     if token is None and not insecure:
         raise ValueError(

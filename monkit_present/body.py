@@ -11,10 +11,10 @@ from starlette.types import Receive, Scope
 from monkit_present.limits import DEFAULTS
 from monkit_present.responses import Problem
 
-__all__ = ["MAX_BODY_BYTES", "read_json_object"]
+__all__ = ["MAX_BODY_BYTES", "MAX_BODY_S", "read_json_object"]
 
 MAX_BODY_BYTES = DEFAULTS.body_bytes
-_DEADLINE_S = 10.0
+MAX_BODY_S = DEFAULTS.body_s
 _CLOSE = ((b"connection", b"close"),)  # the rest of the body is not read
 
 
@@ -29,10 +29,10 @@ async def read_json_object(scope: Scope, receive: Receive) -> Mapping[str, objec
         if name == b"content-length" and value.isdigit() and int(value[:20]) > MAX_BODY_BYTES:
             raise _too_large()
     try:
-        async with asyncio.timeout(_DEADLINE_S):
+        async with asyncio.timeout(MAX_BODY_S):
             body = await _read(receive)
     except TimeoutError:
-        raise Problem(408, f"the body has not come in {_DEADLINE_S:.0f} s", _CLOSE) from None
+        raise Problem(408, f"the body has not come in {MAX_BODY_S:g} s", _CLOSE) from None
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:

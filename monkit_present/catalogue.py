@@ -16,7 +16,7 @@ from monkit_present.parameters import Choice, Parameter
 from monkit_present.render import dot, index, json, openapi, text
 from monkit_present.responses import PLAIN_TEXT, Problem
 from monkit_present.rows import LiveRow
-from monkit_present.sign_in import SIGN_IN
+from monkit_present.sign_in import SIGN_IN, SIGN_OUT
 from monkit_present.trace_pages import REMOTE, TRACE
 
 __all__ = ["HEALTH", "PAGES"]
@@ -140,5 +140,5 @@ OPENAPI: Page[bytes] = Page(
     (Format("", JSON, lambda document: [document]),),
 )
 
-PAGES = (INDEX, PS, FUNCS, STATS, REMOTE, TRACE, HEALTH, OPENAPI, SIGN_IN)
+PAGES = (INDEX, PS, FUNCS, STATS, REMOTE, TRACE, HEALTH, OPENAPI, SIGN_IN, SIGN_OUT)
 """Every page, those with the longer path first where two begin alike."""

@@ -17,11 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monkit_core.text import clean, clip
 from monkit_present.access import Access, session_cookie
-from monkit_present.authority import one_spelling, same_origin, split_authority
+from monkit_present.authority import same_origin, spellings, split_authority
 from monkit_present.limits import DEFAULTS
 from monkit_present.responses import Problem, send_problem
 
-__all__ = ["ACTION_HEADER", "LOOPBACK_NAMES", "PROTECTIVE_HEADERS", "Guard"]
+__all__ = ["ACTION_HEADER", "LOOPBACK_NAMES", "PROTECTIVE_HEADERS", "Guard", "path_of"]
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 MAX_HEADER_BYTES = DEFAULTS.head_bytes
@@ -54,8 +54,9 @@ class Guard:
     Args:
         app: what stands behind it.
         access: who is let in.
-        hosts: names and addresses that requests may be addressed to, any port; the
-            address that a request came in on is always one of them.
+        hosts: names and addresses that requests may be addressed to, any port, as
+            `read_hosts` gives them; the address that a request came in on is always
+            one of them.
         methods: by path, where they are not GET and HEAD.
         documents: paths of HTML pages, which a link on another site may open.
     """
@@ -71,7 +72,7 @@ class Guard:
     ) -> None:
         self._app = app
         self._access = access
-        self._hosts = frozenset(one_spelling(host) for host in hosts)
+        self._hosts = frozenset(hosts)
         self._methods = dict(methods)
         self._documents = frozenset(documents)
 
@@ -110,14 +111,14 @@ class Guard:
         self._check_target(scope)
         _check_sizes(scope)
         headers = scope["headers"]
-        path = _path_of(scope)
+        path = path_of(scope)
         methods = self._methods.get(path, _READING)
         if scope["method"] not in methods:
             shown = ", ".join(methods)
             raise Problem(
                 405, f"{clip(clean(scope['method']), 20)} is not among {shown}", ((b"allow", shown.encode()),)
             )
-        _check_origin(headers, host, port)
+        _check_origin(headers, scope["scheme"], host, port)
         self._check_fetch_site(scope, path)
         self._access.check(path, headers, session_cookie(scope["scheme"], host, port))
         if scope["method"] not in _READING:
@@ -134,9 +135,7 @@ class Guard:
             host, port = split_authority(authority)
         except ValueError:
             raise Problem(400, f"Host header cannot be read: {_shown(authority)}") from None
-        address, number = scope.get("server") or (None, None)
-        came_in_on = one_spelling(str(address)) if number is not None else None  # a Unix socket has no number
-        if host not in self._hosts and host != came_in_on:
+        if host not in self._hosts and host not in _came_in_on(scope):
             raise Problem(403, f"host not allowed: {_shown(authority)}; name it with hosts= when serving")
         return host, port
 
@@ -144,7 +143,7 @@ class Guard:
         """Put ``GET http://host/path`` into the usual form; refuse what names another host, or is no path."""
         if scope["path"].startswith("/"):
             return
-        match = _ABSOLUTE.fullmatch(scope.get("raw_path", b"").decode("latin-1"))
+        match = _ABSOLUTE.fullmatch((scope.get("raw_path") or b"").decode("latin-1"))
         if match is None:
             raise Problem(400, f"request target cannot be read: {_shown(scope['path'])}")
         self._allowed(match[1], scope)
@@ -154,21 +153,27 @@ class Guard:
 
     def _check_fetch_site(self, scope: Scope, path: str) -> None:
         """Of what other sites make a browser ask, only opening a page is let through."""
-        fetch = {name: value for name, value in scope["headers"] if name.startswith(b"sec-fetch-")}
-        site = fetch.get(b"sec-fetch-site", b"none")
-        if site in (b"none", b"same-origin"):
+        headers = scope["headers"]
+        sites = _all(headers, b"sec-fetch-site")
+        if all(site in (b"none", b"same-origin") for site in sites):
             return
-        opens = fetch.get(b"sec-fetch-mode") == b"navigate" and fetch.get(b"sec-fetch-dest") == b"document"
-        reads = scope["method"] in _READING
-        if opens and reads and (site == b"same-site" or path in self._documents):
+        way = (_all(headers, b"sec-fetch-mode"), _all(headers, b"sec-fetch-dest"))
+        opens = way == ([b"navigate"], [b"document"]) and scope["method"] in _READING
+        if opens and (sites == [b"same-site"] or path in self._documents):
             return
         raise Problem(403, "cross-site request refused; open the address itself")
 
 
-def _path_of(scope: Scope) -> str:
+def _came_in_on(scope: Scope) -> frozenset[str]:
+    """The address of this side of the connection; a Unix socket has none, which shows in its having no number."""
+    address, number = scope.get("server") or (None, None)
+    return frozenset() if number is None else spellings(str(address))
+
+
+def path_of(scope: Scope) -> str:
     """The path below the place where the application is mounted, without the slash that may trail."""
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return path.removesuffix("/") or "/"
+    path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+    return path.removesuffix("/") if path.strip("/") else path  # "//" is not the index
 
 
 def _check_sizes(scope: Scope) -> None:
@@ -182,10 +187,10 @@ def _check_sizes(scope: Scope) -> None:
         raise Problem(431, f"the headers have {size:,} bytes, at most {MAX_HEADER_BYTES:,}")
 
 
-def _check_origin(headers: RequestHeaders, host: str, port: int | None) -> None:
+def _check_origin(headers: RequestHeaders, scheme: str, host: str, port: int | None) -> None:
     for value in _all(headers, b"origin"):
         origin = value.decode("latin-1")
-        if not same_origin(origin, host, port):
+        if not same_origin(origin, scheme, host, port):
             raise Problem(403, f"cross-site request refused: origin {_shown(origin)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import threading
 import time
@@ -14,7 +15,8 @@ __all__ = ["Keyring"]
 class Keyring:
     """Secrets that were handed out and are good for a while. Only their hashes are kept.
 
-    May be used from any thread.
+    May be used from any thread. In a child of fork none is good: there, what is
+    good once would be good once more.
 
     Args:
         bits: of each secret.
@@ -30,6 +32,7 @@ class Keyring:
         self._clock = clock
         self._lock = threading.Lock()
         self._expiry_s: dict[bytes, float] = {}  # by hash, oldest first
+        self._pid = os.getpid()
 
     def __len__(self) -> int:
         """How many are good."""
@@ -53,13 +56,16 @@ class Keyring:
             self._forget_old()
             return _digest(secret) in self._expiry_s
 
-    def redeem(self, secret: str) -> bool:
+    def take_back(self, secret: str) -> bool:
         """The same, and from now on it is good no more."""
         with self._lock:
             self._forget_old()
             return self._expiry_s.pop(_digest(secret), None) is not None
 
     def _forget_old(self) -> None:
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._expiry_s.clear()
         now = self._clock()
         for digest in [digest for digest, expiry in self._expiry_s.items() if expiry <= now]:
             del self._expiry_s[digest]

@@ -39,6 +39,7 @@ class Limits:
         write_s: in which a client that has stopped reading must take some of what
             waits for it; it is cut after one to two times that long.
         linger_s: in which a client that was refused may still send, so that it gets to read why.
+        handshake_s: from connecting to the end of the TLS handshake.
         connections: open at once.
         retry_after_s: what a client is told that finds no room.
         head_bytes: of request line and header fields together.
@@ -52,6 +53,7 @@ class Limits:
     idle_s: float = 5.0
     write_s: float = 30.0
     linger_s: float = 2.0
+    handshake_s: float = 10.0
     connections: int = 512
     retry_after_s: int = 5
     head_bytes: int = 16_384

@@ -7,7 +7,7 @@ documents and ``/openapi.json``. Nothing here knows a particular page.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from monkit_core import Registry, Span
@@ -57,6 +57,7 @@ class PageRequest:
         base: address of the application as the client wrote it, ``http://localhost:9000``.
         root: path it is mounted at, empty at the top.
         cookie: name of the cookie for a session of this client.
+        sessions: what came in cookies of that name, good or not.
     """
 
     served: Served
@@ -64,6 +65,7 @@ class PageRequest:
     base: str
     root: str
     cookie: str
+    sessions: tuple[str, ...] = field(repr=False)
 
 
 class Waiter(Protocol[T_co]):

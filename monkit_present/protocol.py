@@ -33,13 +33,15 @@ __all__ = ["Protocol", "Shared", "settings"]
 
 _REFUSAL_HEADERS = ((b"content-type", PLAIN_TEXT.encode()), (b"connection", b"close"))
 
-_quiet = logging.getLogger("monkit.present.http")
-_quiet.addHandler(logging.NullHandler())
-_quiet.setLevel(logging.CRITICAL + 1)
-_quiet.propagate = False
+# Of no hierarchy: the program's configuration of logging would make one that is named there speak.
+_quiet = logging.Logger("monkit.present.http", logging.CRITICAL + 1)
 
 _LEAVING = (Phase.FAREWELL, Phase.CLOSED)
-_FEW = 8  # connections that may be leaving in however small a room
+_FEW = 8  # spare connections of however small a room
+
+
+class _Left(BaseException):
+    """Ends a page whose client has gone; no `Exception`, or it would count as a failure of the page."""
 
 
 class _ReadingOn(FlowControl):
@@ -221,15 +223,18 @@ class Protocol(H11Protocol):
             self.transport.close()
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application; what it writes to a connection that has failed is dropped, or asyncio would log it."""
+        """The application, which ends where it writes to a client that has gone: the rest would be made for nobody."""
         cycle, transport = self.cycle, self.transport
 
         async def send_if_open(message: Message) -> None:
             if transport.is_closing():
                 cycle.disconnected = True
+            if cycle.disconnected:
+                raise _Left
             await send(message)
 
-        await self.config.loaded_app(scope, receive, send_if_open)
+        with suppress(_Left):
+            await self.config.loaded_app(scope, receive, send_if_open)
 
     def _end_page(self) -> None:
         """Tell the page that its client has gone; it writes no more."""
@@ -267,6 +272,7 @@ class Shared(ServerState):
     Attributes:
         room: connections that may be open at once: as the limits say, or fewer
             if the program may not open many files.
+        spare: how many more there may be that are leaving or arriving.
     """
 
     connections: set[Protocol]  # type: ignore[assignment]
@@ -275,6 +281,7 @@ class Shared(ServerState):
         super().__init__()
         self.limits = limits
         self.room = affordable(limits.connections)
+        self.spare = _FEW + self.room // 8
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
@@ -285,17 +292,21 @@ class Shared(ServerState):
     def default_headers(self, value: list[tuple[bytes, bytes]]) -> None:
         """Set by the base class at first; not needed."""
 
+    def is_crowded(self, arriving: int) -> bool:
+        """Whether so many that are arriving, as in their TLS handshake, are too many beside those that are here."""
+        return len(self.connections) + arriving > self.room + self.spare
+
     def make_room(self, newcomer: Protocol) -> bool:
         """Whether one more fits in, after the oldest idle one was closed if need be.
 
-        Connections that are being closed do not count, up to a share of the
-        room; above that the oldest of them are cut.
+        Connections that are being closed do not count, up to the spare ones;
+        above that the oldest of them are cut.
         """
         if len(self.connections) <= self.room:
             return True
         others = [(connection, connection.phase) for connection in self.connections if connection is not newcomer]
         leaving = [connection for connection, phase in others if phase in _LEAVING]
-        if len(leaving) > _FEW + self.room // 8:
+        if len(leaving) > self.spare:
             self._part_with(min(leaving, key=lambda connection: connection.since_s))
         if len(others) - len(leaving) < self.room:
             return True
@@ -318,6 +329,7 @@ def settings(app: ASGIApp) -> Config:
         ws="none",
         lifespan="off",
         interface="asgi3",
+        workers=1,  # or it reads that from the program's environment, and fails where it finds no number
         log_config=None,
         proxy_headers=False,
     )

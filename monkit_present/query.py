@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monkit_core import Func, Registry, Span
+from monkit_core import Func, Registry, Span, Trace
 from monkit_core.text import clean, clip
 from monkit_present.expression import BadExpression, compile_expression, nearest
 from monkit_present.parameters import BadQuery, Parameter, Seconds, Text, TraceId, Truth, WholeNumber, quoted
@@ -45,12 +45,16 @@ class CaptureQuery:
 
     Attributes:
         matcher: tells of a starting span whether it is the one.
+        funcs: functions that it can be of; ``None`` is any. Calls of others then cost nothing while it is waited.
+        traces: traces that it can be of; ``None`` is any.
         words: what was asked for, to be shown.
         max_spans: how many spans are kept.
         timeout_s: seconds.
     """
 
     matcher: Callable[[Span], bool]
+    funcs: Callable[[Func], bool] | None
+    traces: Callable[[Trace], bool] | None
     words: str
     max_spans: int
     timeout_s: float
@@ -65,24 +69,21 @@ def capture_query(values: Mapping[str, Any], registry: Registry) -> CaptureQuery
     regex, trace_id = values["regex"], values["trace_id"]
     if not regex and not trace_id:
         raise BadQuery("at least one of 'regex' or 'trace_id' query parameters required")
-    matchers = []
-    words = []
-    if regex:
-        matchers.append(_by_name(regex, values["preselect"], registry))
-        words.append(f"regex={regex}")
-    if trace_id:
-        matchers.insert(0, _by_trace(trace_id))
-        words.append(f"trace_id={trace_id}")
+    funcs = _by_name(regex, values["preselect"], registry) if regex else None
+    traces = _by_id(trace_id) if trace_id else None
+    words = [f"{name}={value}" for name, value in (("regex", regex), ("trace_id", trace_id)) if value]
     return CaptureQuery(
-        matcher=matchers[0] if len(matchers) == 1 else lambda span: all(matcher(span) for matcher in matchers),
+        matcher=lambda span: (traces is None or traces(span.trace)) and (funcs is None or funcs(span.func)),
+        funcs=funcs,
+        traces=traces,
         words=clean(" ".join(words)),
         max_spans=values.get(_MAX_SPANS.name, _MAX_SPANS.default),
         timeout_s=values["timeout"],
     )
 
 
-def _by_name(pattern: str, preselect: bool, registry: Registry) -> Callable[[Span], bool]:
-    """A matcher that runs the expression once a function and keeps the answer."""
+def _by_name(pattern: str, preselect: bool, registry: Registry) -> Callable[[Func], bool]:
+    """Whether the expression is found in the name of a function; it runs once for each."""
     try:
         found_in = compile_expression(pattern)
     except (BadExpression, UnicodeError) as problem:
@@ -93,8 +94,7 @@ def _by_name(pattern: str, preselect: bool, registry: Registry) -> Callable[[Spa
         if not any(answers.values()):
             raise BadQuery(_no_match(pattern, [func.full_name for func in answers]))
 
-    def matches(span: Span) -> bool:
-        func = span.func
+    def matches(func: Func) -> bool:
         answer = answers.get(func)
         if answer is None:
             answer = answers[func] = found_in(func.full_name)
@@ -110,8 +110,8 @@ def _no_match(pattern: str, names: list[str]) -> str:
     return f"regex preselect matches 0 functions; {len(names)} are known, see /funcs"
 
 
-def _by_trace(digits: str) -> Callable[[Span], bool]:
+def _by_id(digits: str) -> Callable[[Trace], bool]:
     wanted = int(digits, 16)
     if len(digits) == 32:
-        return lambda span: span.trace.id == wanted
-    return lambda span: span.trace.id & _LOW_64_BITS == wanted
+        return lambda trace: trace.id == wanted
+    return lambda trace: trace.id & _LOW_64_BITS == wanted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from typing import Any
 from monkit_core import Registry, Span
 from monkit_present.authority import split_authority, with_port
 from monkit_present.parameters import BadQuery, quoted
+from monkit_present.query import CaptureQuery
 
 __all__ = ["MatchWaiter", "Sampled", "VizHosts", "check_viz", "viz_address", "viz_hosts"]
 
@@ -44,18 +45,18 @@ class Sampled:
 
 
 class MatchWaiter:
-    """The next span that *matcher* accepts: its trace is marked as sampled before the call goes on.
+    """The next span that *query* asks for: its trace is marked as sampled before the call goes on.
 
     It watches from its making until the match, or until `cancel`.
     """
 
-    def __init__(self, registry: Registry, matcher: Callable[[Span], bool], viz: str | None = None) -> None:
-        self._matcher = matcher
+    def __init__(self, registry: Registry, query: CaptureQuery, viz: str | None = None) -> None:
+        self._matcher = query.matcher
         self._viz = viz
         self._target: Span | None = None
         self._first = threading.Lock()  # taken by the first match, never given back
         self._future: Future[Sampled] = Future()
-        self._detach = registry.observe_spans(self)
+        self._detach = registry.observe_spans(self, query.funcs, query.traces)
         self._future.add_done_callback(lambda _: self._detach())
 
     @property
@@ -96,8 +97,11 @@ def viz_hosts(names: Iterable[str]) -> frozenset[tuple[str, int | None]]:
     """Hosts that a browser may be sent to, each as host and port (``None``: any).
 
     Raises:
+        TypeError: *names* is one text, whose letters would be taken for names.
         ValueError: one of *names* is not ``host`` or ``host:port``.
     """
+    if isinstance(names, str):
+        raise TypeError(f"viz_hosts= takes a sequence of hosts, such as ({names!r},)")
     found = set()
     for name in names:
         try:

@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import math
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from monkit_core import Registry, default_registry
+from monkit_present.acceptor import Acceptor
 from monkit_present.app import DebugApp, make_access
+from monkit_present.capture import MAX_WAITS, Captures
 from monkit_present.listener import Listener, listen_tcp, listen_unix
-from monkit_present.peers import Peer
 from monkit_present.protocol import Protocol, Shared, settings
 from monkit_present.tls import CertificateFiles
 
@@ -29,7 +31,6 @@ __all__ = ["Server", "serve"]
 _log = logging.getLogger("monkit.present")
 _CLOSE_S = 0.9
 _GRACE_S = 0.5
-_HANDSHAKE_S = 10.0
 _servers: weakref.WeakSet[Server] = weakref.WeakSet()
 _abandoned: list[object] = []  # event loops of the parent, kept in a child so that they are not finalised there
 
@@ -52,8 +53,9 @@ class Server:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._closed = threading.Event()
-        self._lock = threading.Lock()
+        self._acceptor: Acceptor | None = None
+        self._closed = False
+        self._lock = threading.RLock()  # a handler of a signal may close it while its thread does
 
     @property
     def port(self) -> int | None:
@@ -77,7 +79,7 @@ class Server:
         """End open waits, close the port, and return within a second. Twice does no harm."""
         with self._lock:
             thread, self._thread = self._thread, None
-            self._closed.set()
+            self._closed = True
             if self._loop is not None and self._stop is not None:
                 with suppress(RuntimeError):  # the loop has ended by itself
                     self._loop.call_soon_threadsafe(self._stop.set)
@@ -121,38 +123,28 @@ class Server:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.slow_callback_duration = math.inf  # or its debug mode would log what a page takes, as the program's own
         with self._lock:
             self._loop, self._stop = loop, asyncio.Event()
-            if self._closed.is_set():
+            if self._closed:
                 self._stop.set()
         app, listener = self._app, self._listener
         assert app is not None  # both were set by _start
         assert listener is not None
-        server = await loop.create_server(
-            self._protocols(app, listener),
-            sock=listener.sock,
-            backlog=128,
-            ssl=listener.tls,
-            ssl_handshake_timeout=None if listener.tls is None else _HANDSHAKE_S,
+        config = settings(app)
+        self._acceptor = Acceptor(
+            listener,
+            lambda: Protocol(config, self._state, {}),
+            is_crowded=self._state.is_crowded,
+            handshake_s=self._state.limits.handshake_s,
         )
+        self._acceptor.start()
         try:
             await self._stop.wait()
         finally:
-            # A connection that is being accepted while its server closes would be forgotten, open, by asyncio.
-            loop.remove_reader(listener.sock)
-            for _ in range(3):
-                await asyncio.sleep(0)
+            await self._acceptor.stop()
             app.close_waits()
-            server.close()
             await self._drain()
-
-    def _protocols(self, app: DebugApp, listener: Listener) -> Callable[[], asyncio.BaseProtocol]:
-        config, may_ask = settings(app), listener.may_ask
-
-        def serving() -> asyncio.Protocol:
-            return Protocol(config, self._state, {})
-
-        return serving if may_ask is None else lambda: Peer(serving, may_ask)
 
     async def _drain(self) -> None:
         """Let responses end, then cut what is left."""
@@ -173,13 +165,14 @@ class Server:
         self.error = RuntimeError("the process was forked; the debug port stayed with its parent")
         self.url = None
         self._thread = None
-        self._lock = threading.Lock()  # another thread of the parent may have held it
+        self._lock = threading.RLock()  # another thread of the parent may have held it
         _abandoned.append(self._loop)
         self._loop = None
         listening = None if self._listener is None else self._listener.sock
-        sockets = [listening, *(_socket_of(connection.transport) for connection in self._state.connections)]
+        arriving = [] if self._acceptor is None else self._acceptor.arriving
+        here = [_socket_of(connection.transport) for connection in self._state.connections]
         null = os.open(os.devnull, os.O_RDWR)
-        for item in sockets:
+        for item in [listening, *arriving, *here]:
             if item is not None:
                 with suppress(OSError, ValueError):  # closed already
                     # Not closed but replaced: the objects will close the number once more when they are collected.
@@ -245,7 +238,7 @@ def serve(
         TypeError: *token* is no text, with *strict*.
         ValueError: *token* is weak, *host* cannot be a name, or one of *viz_hosts* cannot be read, with *strict*.
     """
-    place = f"{host}:{port}" if unix is None else os.fspath(unix)
+    place = f"{host}:{port}" if unix is None else str(unix)
     server = Server()
     try:
         app = DebugApp(
@@ -253,6 +246,7 @@ def serve(
             access=make_access(token, everybody=token is None, open_health=open_health),
             hosts=(host, *hosts),
             viz_hosts=viz_hosts,
+            captures=Captures(most=min(MAX_WAITS, max(1, server._state.room // 2))),  # they hold their connections long
         )
         if unix is not None and tls is not None:
             raise ValueError("tls= is for a port; leave it out with unix=")

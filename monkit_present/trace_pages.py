@@ -47,7 +47,11 @@ def _next_spans(request: PageRequest) -> Wait[Capture]:
     registry = request.served.registry
     query = capture_query(request.values, registry)
     return Wait(
-        lambda: watch_for_spans(registry, query.matcher, max_spans=query.max_spans), query.words, query.timeout_s
+        lambda: watch_for_spans(
+            registry, query.matcher, max_spans=query.max_spans, funcs=query.funcs, traces=query.traces
+        ),
+        query.words,
+        query.timeout_s,
     )
 
 
@@ -76,7 +80,7 @@ def _next_id(request: PageRequest) -> Wait[Sampled]:
     query = capture_query(request.values, registry)
     if viz is not None:
         viz = check_viz(viz, request.served.viz_hosts)
-    return Wait(lambda: MatchWaiter(registry, query.matcher, viz), query.words, query.timeout_s)
+    return Wait(lambda: MatchWaiter(registry, query, viz), query.words, query.timeout_s)
 
 
 def _id_json(sampled: Sampled) -> Iterable[bytes]:

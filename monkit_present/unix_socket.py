@@ -108,6 +108,7 @@ def _locked(folder: Path) -> Iterator[None]:
                     raise
                 time.sleep(0.005)
         yield
+        fcntl.flock(handle, fcntl.LOCK_UN)  # a child that was forked meanwhile would hold it for as long as it lives
     finally:
         os.close(handle)
 

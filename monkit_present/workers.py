@@ -18,6 +18,7 @@ from monkit_present.responses import Problem
 __all__ = ["Workers"]
 
 T = TypeVar("T")
+_LATER = ((b"retry-after", b"5"),)
 
 
 class Workers:
@@ -37,12 +38,10 @@ class Workers:
         """Await the outcome of *work*, run in a thread.
 
         Raises:
-            Problem: no thread is free, or *work* is not done by the deadline.
+            Problem: no thread is free, or none can be started, or *work* is not done by the deadline.
         """
         if self._busy >= self._most:
-            raise Problem(
-                503, f"{self._most} pages wait for a gauge or source that has not come back", ((b"retry-after", b"5"),)
-            )
+            raise Problem(503, f"{self._most} pages wait for a gauge or source that has not come back", _LATER)
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
         self._busy += 1
@@ -61,16 +60,26 @@ class Workers:
             error: Exception | None = None
             try:
                 value = work()
-            except Exception as problem:  # handed to whoever awaits
-                error = problem
-            except BaseException as problem:  # such as an exit: it would end the loop of whoever awaits
-                error = RuntimeError(f"{type(problem).__name__} in a gauge or source")
-                error.__cause__ = problem
+            except BaseException as problem:  # of any kind: handed to whoever awaits
+                error = _awaitable(problem)
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(deliver, value, error)
 
-        threading.Thread(target=run, name="monkit-present-worker", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="monkit-present-worker", daemon=True).start()
+        except RuntimeError:
+            self._busy -= 1
+            raise Problem(503, "the system has no thread left for this page", _LATER) from None
         try:
             return await asyncio.wait_for(outcome, self._deadline_s)
         except TimeoutError:
             raise Problem(503, f"a gauge or source has not come back in {self._deadline_s:.0f} s") from None
+
+
+def _awaitable(problem: BaseException) -> Exception:
+    """*problem*, or what stands for it: an exit would end the awaiting loop, and no future takes `StopIteration`."""
+    if isinstance(problem, Exception) and not isinstance(problem, StopIteration):
+        return problem
+    error = RuntimeError(f"{type(problem).__name__} in a gauge or source")
+    error.__cause__ = problem
+    return error

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from monkit_core import Func, Registry, Scope, Span, Stat
+from monkit_core import Func, Registry, Scope, Span, Stat, engine
 
 ROOT = Path(__file__).parents[1]
 VECTORS = ROOT / "tests" / "parity" / "vectors"
@@ -128,7 +128,13 @@ def run_python(*arguments: str, stdin: str | None = None, cwd: Path = ROOT, **en
         [sys.executable, "-W", "error", *arguments],
         input=stdin,
         cwd=cwd,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "MONKIT_ENGINE": engine.name,
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=BOUND_S,

@@ -23,7 +23,7 @@ from monkit_present.catalogue import PAGES
 from monkit_present.listener import listen_tcp
 from monkit_present.pages import addresses
 from monkit_present.server import Server
-from monkit_present.sign_in import SIGN_IN
+from monkit_present.sign_in import SIGN_IN, SIGN_OUT
 from monkit_present.workers import Workers
 from tests.helpers import BOUND_S, fresh_scope
 
@@ -34,7 +34,10 @@ PROMPT_S = 1.0
 PLACES = tuple(address for page in PAGES for address in addresses(page))
 """Every address, in the order of the table."""
 
-READ = tuple(place for place in PLACES if place.formats and not place.page.waits and place.page is not SIGN_IN)
+SESSIONS = (SIGN_IN, SIGN_OUT)
+"""The pages that a port has only with a token."""
+
+READ = tuple(place for place in PLACES if place.formats and not place.page.waits and place.page not in SESSIONS)
 """Those that show something at once, without a token."""
 
 TOKEN = "correct-horse-battery-staple-0123456789-XYZ"

@@ -1,39 +1,66 @@
-"""The page where a browser exchanges a one-time code for a session."""
+"""The pages where a browser exchanges a one-time code for a session, and where it ends one."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from monkit_present.render.assets import source_hash, static_text
 
-__all__ = ["CONTENT_SECURITY_POLICY", "render"]
+__all__ = ["SIGN_IN", "SIGN_OUT", "ConstantPage"]
 
 _STYLE = static_text("index.css")
-_SCRIPT = static_text("sign_in.js")
 
-CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src {source_hash(_STYLE)}; script-src {source_hash(_SCRIPT)}; connect-src 'self'; "
-    "img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
-"""The policy to serve it with."""
-
-_PAGE = f"""<!doctype html>
+_PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>Sign in: monkit</title>
+<title>{title}: monkit</title>
 <link rel="icon" href="data:,">
-<style>{_STYLE}</style>
+<style>{style}</style>
 </head>
 <body>
-<h1>Sign in</h1>
-<p id="said" role="status">Signing in…</p>
-<noscript><p>This page needs scripts. Without them, send the token in an Authorization header.</p></noscript>
-<script>{_SCRIPT}</script>
+<h1>{title}</h1>
+{body}
+<noscript><p>This page needs scripts. {without}</p></noscript>
+<script>{script}</script>
 </body>
 </html>
 """
 
 
-def render() -> str:
-    """The page, the same for everybody."""
-    return _PAGE
+@dataclass(frozen=True, slots=True)
+class ConstantPage:
+    """A page that is the same for everybody.
+
+    Attributes:
+        html: all of it.
+        policy: the content security policy to serve it with.
+    """
+
+    html: str
+    policy: str
+
+
+def _page(title: str, script: str, body: str, without: str) -> ConstantPage:
+    policy = (
+        f"default-src 'none'; style-src {source_hash(_STYLE)}; script-src {source_hash(script)}; connect-src 'self'; "
+        "img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return ConstantPage(_PAGE.format(title=title, style=_STYLE, script=script, body=body, without=without), policy)
+
+
+SIGN_IN = _page(
+    "Sign in",
+    static_text("sign_in.js"),
+    '<p id="said" role="status">Signing in…</p>',
+    "Without them, send the token in an Authorization header.",
+)
+
+SIGN_OUT = _page(
+    "Sign out",
+    static_text("sign_out.js"),
+    """<p id="said" role="status">Ends the session of this browser. Others stay signed in.</p>
+<p><button id="end" type="button">Sign out</button></p>""",
+    "Without them, delete the cookie of this site; its session ends by itself.",
+)

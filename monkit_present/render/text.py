@@ -9,6 +9,9 @@ from monkit_present.rows import LiveRow, Progress
 
 __all__ = ["funcs", "one_line", "progress_words", "ps", "stats"]
 
+_EXACT = 2.0**53
+"""Below it a float is never more than a half away from what it stands for."""
+
 
 def ps(rows: Iterable[LiveRow]) -> Iterator[str]:
     """Spans that run now: trees by indentation, a blank line after each."""
@@ -34,6 +37,11 @@ def ps(rows: Iterable[LiveRow]) -> Iterator[str]:
 
 def progress_words(progress: Progress) -> str:
     """``30 of 120, 12.3/s, 7.3s left``."""
-    of = "" if progress.total is None else f" of {progress.total:g}"
-    left = "" if progress.remaining_s is None else f", {progress.remaining_s:.3g}s left"
-    return f"{progress.done:g}{of}, {progress.rate:.3g}/s{left}"
+    of = "" if progress.total is None else f" of {_rounded(progress.total, 6)}"
+    left = "" if progress.remaining_s is None else f", {_rounded(progress.remaining_s, 3)}s left"
+    return f"{_rounded(progress.done, 6)}{of}, {_rounded(progress.rate, 3)}/s{left}"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """*value* with so many digits, or as many more as it has before the point."""
+    return f"{value:.0f}" if 10 ** (digits - 1) <= abs(value) < _EXACT else f"{value:.{digits}g}"

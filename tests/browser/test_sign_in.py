@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,30 +14,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = pytest.mark.browser
-playwright = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    found = browser.new_context()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Page:
-    return context.new_page()
 
 
 @pytest.fixture
@@ -121,6 +96,20 @@ def test_used_address_says_so_and_opens_nothing(browser: Browser, page: Page, po
 def test_address_without_a_code_says_what_to_do(page: Page, port: monkit_present.Server) -> None:
     page.goto(f"{port.url}/sign-in")
     page.get_by_text("Ask the program for a new sign-in address.").wait_for()
+
+
+def test_button_signs_this_browser_out(page: Page, context: BrowserContext, port: monkit_present.Server) -> None:
+    complaints = complaints_of(page)
+    sign_in(page, port)
+    page.get_by_role("link", name="/sign-out").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_text("Signed out.").wait_for()
+    assert page.get_by_role("button").count() == 0
+    assert context.cookies() == []
+    assert complaints == []
+    response = page.goto(f"{port.url}/")
+    assert response is not None
+    assert response.status == 401
 
 
 def test_two_processes_do_not_sign_each_other_out(page: Page, port: monkit_present.Server) -> None:

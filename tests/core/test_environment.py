@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import monkit_core
-from monkit_core import Registry, environment, faults
+from monkit_core import Registry, engine, environment, faults
 from monkit_core.distribution import Distribution
 from monkit_core.environment import process, runtime
 from tests.helpers import BOUND_S, ROOT, run_python
@@ -456,7 +456,8 @@ def test_pauses_are_bounded_in_memory_and_folding_them_may_happen_in_a_collectio
     for _ in range(10_000):
         watch("start", {})
         watch("stop", {})
-    assert len(distribution._pending) < 1_000
+    if engine.name == "pure":  # the compiled one keeps nothing back
+        assert len(distribution._pending) < 1_000
     assert distribution.count == 10_000
 
 

@@ -76,6 +76,15 @@ def test_handler_comes_before_every_other_rule(add: Add) -> None:
         assert error_name(error) == "given"
 
 
+def test_handler_that_was_added_twice_stays_until_both_are_taken_away(add: Add) -> None:
+    twice = always("twice")
+    removals = [add(twice), add(always("between")), add(twice)]
+    for remove, name in zip(reversed(removals), ("between", "twice", "KeyError"), strict=True):
+        remove()
+        remove()  # its own only, however often
+        assert error_name(KeyError()) == name
+
+
 @pytest.mark.parametrize("silent", [None, ""], ids=repr)
 def test_handler_that_does_not_know_leaves_it_to_the_next(add: Add, silent: str | None) -> None:
     add(lambda error: silent)

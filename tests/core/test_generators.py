@@ -16,8 +16,8 @@ from tests.helpers import fresh_scope, in_fresh_context
 
 def check_idle(scope: Scope) -> None:
     assert [func.current for func in scope.funcs()] == [0] * len(scope.funcs())
-    assert scope._live.roots == {}
-    assert scope._live.orphans == {}
+    assert scope._live.roots == ()
+    assert scope._live.orphans == ()
     assert current_span() is None
 
 

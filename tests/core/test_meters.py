@@ -204,8 +204,8 @@ def test_meter_may_be_advanced_by_two_at_once() -> None:
     clock = Clock()
     meter = Meter(SeriesKey("m"), clock)
     meter.mark(1)
-    meter._advance(601 * S)
-    meter._advance(601 * S)
+    meter.advance(601 * S)
+    meter.advance(601 * S)
     clock.now_ns = 1_000 * S
     meter.mark(1)
     assert meter.total == 2

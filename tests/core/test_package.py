@@ -84,7 +84,8 @@ sys.addaudithook(lambda event, args: events.append(event))
 import monkit_core
 import threading
 heads = {name.partition('.')[0] for name in set(sys.modules) - before}
-foreign = sorted(heads - set(sys.stdlib_module_names) - {'monkit_core'})
+compiled = {name for name in heads if name.startswith(('_cython_', 'cython_runtime'))}  # made by the module itself
+foreign = sorted(heads - set(sys.stdlib_module_names) - {'monkit_core'} - compiled)
 done = {event for event in events if event.split('.')[0] in ('socket', 'subprocess', 'ctypes') or 'thread' in event}
 opened = [event for event in done if event not in ('socket.gethostname',)]
 print(foreign, sorted(opened), threading.active_count(), 'monkit_present' in sys.modules)

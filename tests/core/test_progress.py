@@ -107,6 +107,26 @@ def test_no_number_and_no_age_breaks_a_page(done: float, total: float | None, se
     assert item(registry)["done"] == done
 
 
+@pytest.mark.parametrize(
+    ("done", "total", "shown"),
+    [
+        (1_234_567, 9_007_199_254_740_991, "1234567 of 9007199254740991, 123457/s, "),
+        (-1_234_567, None, "-1234567, -123457/s"),
+        (999_999.5, 1_000_001, "1000000 of 1000001, 100000/s, "),
+        (99_999.5, 100_000.25, "99999.5 of 100000, 10000/s, "),
+        (0.125, 1e16, "0.125 of 1e+16, 0.0125/s, "),
+    ],
+)
+@in_fresh_context
+def test_whole_numbers_are_shown_whole_however_large(done: float, total: float | None, shown: str) -> None:
+    assert line(running(done, total)).startswith(f"  progress: {shown}")
+
+
+@in_fresh_context
+def test_long_time_that_is_left_is_shown_in_whole_seconds() -> None:
+    assert line(running(1, 1_000_000)) == "  progress: 1 of 1000000, 0.1/s, 9999990s left"
+
+
 @in_fresh_context
 def test_span_that_has_taken_no_time_has_no_rate() -> None:
     registry = running(1, 2, seconds=0)

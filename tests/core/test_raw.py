@@ -4,11 +4,9 @@ import logging
 import math
 import threading
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -101,7 +99,7 @@ def test_what_is_no_number_is_left_out_and_reported_once(value: object, caplog: 
 
 
 def test_aggregation_that_raises_is_reported_once_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
-    broken: list[Callable[[], Any]] = [partial(Broken, read=False), partial(Broken, read=True)]
+    broken = [partial(Broken, read=False), partial(Broken, read=True)]  # its figure is a property, and may be
     raw = RawVal(raw_of_this_test(), broken[0], Count, broken[1], Sum)
     with caplog.at_level(logging.WARNING, "monkit"):
         for number in (1.0, 2.0):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from monkit_core import Span, current_span
+from monkit_core import Span, current_span, engine
 from monkit_core.engine import finish, start
 from tests.helpers import BOUND_S, check_idle, fresh_scope, in_fresh_context, live_names
 
@@ -23,7 +23,7 @@ def test_span_knows_function_trace_parent_and_times() -> None:
             assert (inner.parent, inner.parent_id, inner.trace) == (outer, outer.id, outer.trace)
             assert inner.func.full_name == "shop.inner"
             assert list(outer.children) == [inner]
-        assert outer.children == {}
+        assert outer.children == ()
         assert outer.duration_ns >= before
     assert outer.finished
     assert outer.duration == outer.duration_ns / 1e9
@@ -253,6 +253,7 @@ def test_parents_come_before_children_and_siblings_by_start() -> None:
     check_idle(registry)
 
 
+@pytest.mark.skipif(engine.name != "pure", reason="in the compiled engine there is nothing between the two steps")
 @in_fresh_context
 def test_child_that_ends_while_its_parent_makes_it_an_orphan_is_not_kept() -> None:
     """The child's thread ends it between the two steps of the parent's thread."""
@@ -265,7 +266,7 @@ def test_child_that_ends_while_its_parent_makes_it_an_orphan_is_not_kept() -> No
                 finish(child)
             super().__setitem__(span, value)
 
-    registry.live.orphans = EndsTheChild()
+    registry.live._orphans = EndsTheChild()  # type: ignore[attr-defined,unused-ignore]
     finish(parent)
     assert child.finished
     check_idle(registry)

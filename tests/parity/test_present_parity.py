@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json as stdlib_json
 import re
 from collections.abc import Iterable
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from monkit_core import Registry, SeriesKey, Stat
+from monkit_core import Func, Registry, SeriesKey, Stat
+from monkit_core.engine import finish, start
 from monkit_core.formats.functions import QUANTILES, FuncRow, TimesRow
 from monkit_present.gather import func_rows
 from monkit_present.render import dot, json, text
@@ -93,15 +95,24 @@ def hex_ids(page: str) -> str:
 # Functions and stats, from the setup that the vector describes.
 
 
+def call_once_and_once_with_three_calls_below(a: Func, b: Func) -> None:
+    finish(start(a))
+    outer = start(a)
+    for _ in range(3):
+        finish(start(b))
+    finish(outer)
+
+
 def functions() -> Registry:
     """Scope pkg, function (*T).A with two successes; scope qkg, function B below it with an error and a panic."""
     registry = Registry()
     a = registry.scope("pkg").func("(*T).A")
     b = registry.scope("qkg").func("B")
     a.id, b.id = 101, 102
-    a.highwater = b.highwater = b.current = 1
-    a.callers[None] = 2
-    b.callers[a] = 3
+    contextvars.Context().run(call_once_and_once_with_three_calls_below, a, b)
+    a.success_times.reset()
+    b.success_times.reset()
+    b.current = 1
     a.success_times.observe(63_930_436)
     a.success_times.observe(129_447_675)
     b.failed("EOF", 5 * MS)

@@ -215,7 +215,7 @@ def test_line_11_client_that_leaves_before_its_body_changes_nothing(server: Serv
 
 
 def test_line_11_body_that_does_not_come_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monkit_present.body._DEADLINE_S", 0.02)
+    monkeypatch.setattr("monkit_present.body.MAX_BODY_S", 0.02)
     with served(Registry()) as server, connect(server) as client:
         client.sendall(request(server, MARK, method="POST", headers=[*CHANGE, ("Content-Length", "9")]) + b"{")
         with client.makefile("rb") as stream:

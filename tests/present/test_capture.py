@@ -262,7 +262,7 @@ def test_two_hundred_waits_that_were_dropped_leave_nothing_behind() -> None:
 def test_watchers_of_waits_keep_nothing_of_calls_that_do_not_match() -> None:
     registry, scope = shop()
     with served(registry) as server, Wait(server, url("json")):
-        (collector,) = registry.live.observers
+        ((collector, _),) = registry.live.observers
         for _ in range(100):
             with scope.task("other"), scope.task("below"):
                 pass

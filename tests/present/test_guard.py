@@ -186,6 +186,28 @@ def test_line_4_address_that_a_request_came_in_on_is_allowed() -> None:
     assert sent[0]["status"] == 200
 
 
+def test_line_4_plain_address_of_a_client_on_a_socket_for_both_versions_is_allowed() -> None:
+    """A socket on ``::`` has for a client of IPv4 an address that holds the plain one."""
+    app = monkit_present.app(Registry(), insecure=True)
+    for host, status in ((b"192.0.2.7:80", 200), (b"[::ffff:192.0.2.7]", 200), (b"192.0.2.8", 403), (b"::ffff", 400)):
+        sent = asyncio.run(call(app, [(b"host", host)], server=("::ffff:192.0.2.7", 80)))
+        assert sent[0]["status"] == status
+
+
+@pytest.mark.parametrize("host", ["shop.test:9000", "[::1]", "http://shop.test", "*", "shop.test/", "x" * 254])
+def test_line_4_host_that_no_request_can_name_is_said_when_serving(host: str) -> None:
+    with pytest.raises(ValueError, match=r"^hosts= takes names and addresses without a port, found "):
+        monkit_present.app(Registry(), insecure=True, hosts=[host])
+    handle = monkit_present.serve(Registry(), port=0, hosts=[host])
+    assert isinstance(handle.error, ValueError)
+    assert handle.url is None
+
+
+def test_line_4_letters_of_one_text_are_no_hosts() -> None:
+    with pytest.raises(TypeError, match=r"^hosts= takes a sequence of names, such as \('shop.test',\)$"):
+        monkit_present.app(Registry(), insecure=True, hosts="shop.test")
+
+
 def test_line_4_name_of_a_unix_socket_is_no_host() -> None:
     app = monkit_present.app(Registry(), insecure=True)
     assert asyncio.run(call(app, [(b"host", b"shop.sock")], server=("shop.sock", None)))[0]["status"] == 403
@@ -284,6 +306,22 @@ def test_line_5_other_origin_is_refused(server: Server, values: tuple[str, ...])
         check_refused(ask(server, path, headers=headers), 403, "cross-site request refused: origin ")
 
 
+def test_line_5_origin_that_came_in_the_clear_is_none_of_a_port_that_speaks_tls() -> None:
+    app = monkit_present.app(Registry(), insecure=True)
+    for scheme, origin, host, status in (
+        ("https", b"http://localhost", b"localhost", 403),
+        ("https", b"http://localhost:9443", b"localhost:9443", 403),
+        ("https", b"https://localhost:9443", b"localhost:9443", 200),
+        ("https", b"https://localhost", b"localhost", 200),
+        ("http", b"https://localhost", b"localhost", 200),  # a proxy may have ended TLS
+        ("http", b"http://localhost", b"localhost", 200),
+        ("http", b"ftp://localhost", b"localhost", 403),
+        ("http", b"chrome-extension://localhost", b"localhost", 403),
+    ):
+        sent = asyncio.run(call(app, [(b"host", host), (b"origin", origin)], scheme=scheme))
+        assert sent[0]["status"] == status, (scheme, origin)
+
+
 def fetch(site: str, mode: str, dest: str) -> Headers:
     return [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)]
 
@@ -325,6 +363,13 @@ def test_line_5_cross_site_without_a_mode_is_refused(server: Server) -> None:
     assert ask(server, INDEX, headers=[("Sec-Fetch-Site", "cross-site")]).status == 403
 
 
+@pytest.mark.parametrize("sites", [("cross-site", "none"), ("none", "cross-site"), ("same-site", "cross-site")])
+def test_line_5_every_sec_fetch_site_counts(server: Server, sites: tuple[str, ...]) -> None:
+    headers = [("Sec-Fetch-Site", site) for site in sites]
+    assert ask(server, PAGE, headers=headers).status == 403
+    assert ask(server, PAGE, headers=[*headers, *fetch("same-site", "navigate", "document")]).status == 403
+
+
 def test_line_5_wait_that_another_site_asked_for_never_begins() -> None:
     registry, scope = fresh_scope()
     scope.func("handle")
@@ -356,6 +401,17 @@ def test_line_6_methods_but_get_and_head_are_refused_everywhere(server: Server, 
         check_refused(answer, 405, "is not among GET, HEAD")
         assert answer.header("allow") == "GET, HEAD"
         assert len(answer.text) < 100
+
+
+@pytest.mark.parametrize("path", ["/ps", "/stats/mark", "/health", "/", "/nope"])
+def test_line_6_path_is_the_same_for_the_guard_and_for_what_answers(
+    server: Server, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An end of line at the end, which a pattern with ``$`` overlooks, is part of a path."""
+    for end in ("%0A", "/%0A", "%0D", "%00", "%20", "//", "%2F%2F"):
+        for method in ("GET", "HEAD"):
+            assert ask(server, path + end, method=method).status == 404, end
+    assert caplog.records == []
 
 
 def test_line_6_options_gives_no_leave_to_other_sites(server: Server) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from monkit_present.access import MAX_CODES, MAX_SESSIONS, SESSION_S, Access
 from monkit_present.keyring import Keyring
@@ -24,13 +27,13 @@ def ring(most: int = 3, lifetime_s: float = 10) -> tuple[Keyring, Clock]:
     return Keyring(bits=128, most=most, lifetime_s=lifetime_s, clock=clock), clock
 
 
-def test_line_3_secret_is_good_until_it_is_redeemed() -> None:
+def test_line_3_secret_is_good_until_it_is_taken_back() -> None:
     keyring, _ = ring()
     secret = keyring.issue()
     assert keyring.holds(secret)
     assert keyring.holds(secret)
-    assert keyring.redeem(secret)
-    assert not keyring.redeem(secret)
+    assert keyring.take_back(secret)
+    assert not keyring.take_back(secret)
     assert not keyring.holds(secret)
     assert len(keyring) == 0
 
@@ -42,7 +45,7 @@ def test_line_3_secret_expires() -> None:
     assert keyring.holds(secret)
     clock.now_s += 0.001
     assert not keyring.holds(secret)
-    assert not keyring.redeem(secret)
+    assert not keyring.take_back(secret)
     assert len(keyring) == 0
 
 
@@ -68,7 +71,7 @@ def test_line_3_unknown_secret_is_not_good() -> None:
     secret = keyring.issue()
     for other in ("", secret[:-1], secret + "x", secret.swapcase(), "\ud800", "é"):
         assert not keyring.holds(other)
-        assert not keyring.redeem(other)
+        assert not keyring.take_back(other)
     assert keyring.holds(secret)
 
 
@@ -79,12 +82,25 @@ def test_line_3_secret_is_not_kept_itself() -> None:
     assert secret.encode() not in b"".join(keyring._expiry_s)
 
 
-def test_line_3_code_is_redeemed_once_though_many_try_at_once() -> None:
+def test_line_3_code_is_taken_back_once_though_many_try_at_once() -> None:
     keyring, _ = ring()
     for _ in range(50):
         secret = keyring.issue()
         with ThreadPoolExecutor(8) as pool:
-            assert sum(pool.map(keyring.redeem, [secret] * 16)) == 1
+            assert sum(pool.map(keyring.take_back, [secret] * 16)) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_line_3_nothing_that_was_handed_out_is_good_in_a_child_of_fork() -> None:
+    """Workers that are forked from one process would each take its code once."""
+    keyring, _ = ring()
+    secret = keyring.issue()
+    child = os.fork()
+    if child == 0:
+        found = keyring.holds(secret) or keyring.take_back(secret) or len(keyring) > 0
+        os._exit(1 if found or not keyring.holds(keyring.issue()) else 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert keyring.take_back(secret)
 
 
 def test_line_3_codes_and_sessions_have_their_bits_numbers_and_ages() -> None:

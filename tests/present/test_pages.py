@@ -332,6 +332,20 @@ def test_pages_that_hang_take_no_more_than_their_threads() -> None:
         assert eventually(lambda: ask(server, "/stats").status == 200)
 
 
+def test_thread_that_cannot_be_started_costs_its_page_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with served(busy_registry(), workers=Workers(most=1)) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            for _ in range(3):
+                answer = ask(server, "/stats")
+                assert (answer.status, answer.header("retry-after")) == (503, "5")
+                assert answer.text == "Service Unavailable: the system has no thread left for this page\n"
+        assert ask(server, "/stats").status == 200
+
+
 class Broken(Registry):
     """A registry whose every page fails."""
 
@@ -360,17 +374,17 @@ def test_page_that_fails_is_a_500_without_a_trace_of_the_program(path: str, capl
 @in_fresh_context
 def test_page_that_fails_half_way_is_cut_and_not_passed_off_as_whole(caplog: pytest.LogCaptureFixture) -> None:
     registry, scope = fresh_scope()
-    with served(registry) as server, scope.task("outer") as span:
-        span.id = 1 << 70  # no number that JSON can hold here
+    scope.func("outer").id = 1 << 70  # no number that JSON can hold here
+    with served(registry) as server:
         with pytest.raises(IncompleteRead) as caught:
-            ask(server, "/ps/json")
+            ask(server, "/funcs/json")
         assert b"Traceback" not in caught.value.partial
-        assert ask(server, "/ps").status == 200
+        assert ask(server, "/funcs").status == 200
     (record,) = caplog.records
     assert record.message == "a page failed"
 
 
-@pytest.mark.parametrize("problem", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("problem", [SystemExit(3), KeyboardInterrupt(), StopIteration()])
 def test_exit_in_a_gauge_ends_neither_the_server_nor_its_threads(
     problem: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -198,18 +198,10 @@ def test_child_can_serve_on_a_port_of_its_own_and_end_without_a_word() -> None:
 
 
 PRELOADED = """
-    import os, pathlib
     import monkit_core as monkit, monkit_present
 
     mon = monkit.scope("shop")
     handle = monkit_present.serve(port={port})
-
-    def note():
-        new = pathlib.Path({folder!r}, f"{{os.getpid()}}.new")
-        new.write_text(str(handle.error))
-        new.rename(new.with_suffix(".worker"))
-
-    os.register_at_fork(after_in_child=note)
 
     @mon.task("app")
     def app(environ, start_response):
@@ -218,11 +210,8 @@ PRELOADED = """
 """
 
 WORKER = """
-    import os, pathlib, threading, monkit_present
+    import monkit_present
     handle = monkit_present.serve(port={port})
-    note = "EADDRINUSE" if getattr(handle.error, "errno", None) == {in_use} else repr(handle.error)
-    pathlib.Path({folder!r}, f"{{os.getpid()}}.new").write_text(note)
-    os.replace(pathlib.Path({folder!r}, f"{{os.getpid()}}.new"), pathlib.Path({folder!r}, f"{{os.getpid()}}.worker"))
 
     def app(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -230,10 +219,21 @@ WORKER = """
 """
 
 
+# A worker that was only forked still has the handlers of its master, and what it is told to end by is lost.
+SETTINGS = """
+    def post_worker_init(worker):
+        import pathlib, shop_wsgi
+        new = pathlib.Path(f"{worker.pid}.new")
+        new.write_text(str(shop_wsgi.handle.error))
+        new.rename(new.with_suffix(".worker"))
+"""
+
+
 @contextmanager
 def gunicorn(folder: Path, module: str, *options: str) -> Iterator[Path]:
     """Two workers of the application in *module*, a source text; gives their socket. Ends with exit code 0."""
     (folder / "shop_wsgi.py").write_text(textwrap.dedent(module))
+    (folder / "gunicorn.conf.py").write_text(textwrap.dedent(SETTINGS))
     program, log = folder / "shop.sock", folder / "log"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{folder}", "HOME": str(folder)}
     command = [sys.executable, "-m", "gunicorn", "-w", "2", *options, "-b", f"unix:{program}", "shop_wsgi:app"]
@@ -247,7 +247,7 @@ def gunicorn(folder: Path, module: str, *options: str) -> Iterator[Path]:
 
 
 def notes(folder: Path) -> list[str]:
-    """What each worker wrote down about its handle."""
+    """What each worker wrote down about its handle, once it could be told to end."""
     return sorted(note.read_text() for note in folder.glob("*.worker"))
 
 
@@ -260,10 +260,9 @@ def debug_status(port: int) -> bytes:
 @needs_fork
 def test_both_workers_of_gunicorn_run_and_one_of_them_has_the_port(tmp_path: Path) -> None:
     port = free_port()
-    module = WORKER.format(port=port, folder=str(tmp_path), in_use=errno.EADDRINUSE)
-    with gunicorn(tmp_path, module) as program:
-        assert notes(tmp_path) == ["EADDRINUSE", "None"]
-        assert unix_status(program) == b"HTTP/1.1 200 OK"
+    with gunicorn(tmp_path, WORKER.format(port=port)) as program:
+        assert notes(tmp_path) == ["None", f"[Errno {errno.EADDRINUSE}] {os.strerror(errno.EADDRINUSE)}"]
+        assert unix_status(program) == b"HTTP/1.1 200 OK", (tmp_path / "log").read_text()
         assert debug_status(port) == b"HTTP/1.1 200 OK"
     assert (tmp_path / "log").read_text().count("no debug port on 127.0.0.1") == 1
 
@@ -271,9 +270,9 @@ def test_both_workers_of_gunicorn_run_and_one_of_them_has_the_port(tmp_path: Pat
 @needs_fork
 def test_preloaded_workers_run_without_the_port_that_their_master_has(tmp_path: Path) -> None:
     port = free_port()
-    with gunicorn(tmp_path, PRELOADED.format(port=port, folder=str(tmp_path)), "--preload") as program:
+    with gunicorn(tmp_path, PRELOADED.format(port=port), "--preload") as program:
         assert notes(tmp_path) == ["the process was forked; the debug port stayed with its parent"] * 2
-        assert unix_status(program) == b"HTTP/1.1 200 OK"
+        assert unix_status(program) == b"HTTP/1.1 200 OK", (tmp_path / "log").read_text()
         assert debug_status(port) == b"HTTP/1.1 200 OK"
 
 

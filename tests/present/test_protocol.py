@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import shutil
@@ -26,10 +27,13 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 import monkit_present
+from monkit_present import acceptor as acceptor_module
 from monkit_present import protocol as protocol_module
+from monkit_present.acceptor import Acceptor
 from monkit_present.alarm import Alarm
 from monkit_present.guard import PROTECTIVE_HEADERS
 from monkit_present.limits import DEFAULTS, Limits, Phase, affordable
+from monkit_present.listener import Listener
 from monkit_present.protocol import Protocol, Shared, settings
 from monkit_present.tls import server_context
 from tests.helpers import BOUND_S, fresh_scope, run_python
@@ -37,11 +41,14 @@ from tests.http_helpers import PROMPT_S, Answer, eventually
 
 SHORT_S = 0.1
 LONG_S = 600.0
-PATIENT = Limits(LONG_S, LONG_S, LONG_S, LONG_S, LONG_S)
+PATIENT = Limits(LONG_S, LONG_S, LONG_S, LONG_S, LONG_S, LONG_S)
 """No deadline within a test but the one that it sets itself."""
 
 SMALL_BUFFER = 4096
 """Of a socket, so that little is enough to fill it."""
+
+MANY = 1_000_000
+"""Pieces of a page, more than a client waits for."""
 
 ROOMY = 4096
 """Files that the process may open, so that half of them are more than the connections of a port."""
@@ -53,6 +60,7 @@ class Pages:
     def __init__(self) -> None:
         self.open = 0
         self.asked = 0
+        self.sent = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.open += 1
@@ -106,6 +114,14 @@ class Pages:
             await send({"type": "http.response.body", "body": bytes(32_768), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
+    async def page_long(self, receive: Receive, send: Send) -> None:
+        """Makes piece after piece, for however long there is somebody to take them."""
+        await start(send)
+        while self.sent < MANY:
+            await send({"type": "http.response.body", "body": bytes(100), "more_body": True})
+            await asyncio.sleep(0)
+            self.sent += 1
+
     async def page_medium(self, receive: Receive, send: Send) -> None:
         """Less than a transport keeps before it says that it is full, more than small sockets take."""
         await start(send)
@@ -133,6 +149,7 @@ class Port:
     number: int = 0
     made: int = 0
     shared: Shared = field(init=False)
+    acceptor: Acceptor = field(init=False)
     loop: asyncio.AbstractEventLoop = field(init=False)
     _stop: asyncio.Event = field(init=False)
 
@@ -149,23 +166,26 @@ class Port:
             self.made += 1
             return Protocol(config, self.shared, {})
 
-        server = await self.loop.create_server(connection, sock=listener, backlog=1024, ssl=self.tls)
+        self.acceptor = Acceptor(
+            Listener(listener, "", tls=self.tls),
+            connection,
+            is_crowded=self.shared.is_crowded,
+            handshake_s=self.limits.handshake_s,
+        )
+        self.acceptor.start()
         ready.set()
         await self._stop.wait()
-        self.loop.remove_reader(listener)
-        for _ in range(3):
-            await asyncio.sleep(0)  # what is being accepted is not known to asyncio's server yet
-        server.close()
+        await self.acceptor.stop()
         while self.shared.connections or asyncio.all_tasks() - {asyncio.current_task()}:
             for present in list(self.shared.connections):
                 present.transport.abort()
-            await asyncio.sleep(0)  # connections are still being accepted, too
+            await asyncio.sleep(0)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
 
     def is_empty(self) -> bool:
-        return not self.shared.connections and not self.pages.open
+        return not (self.shared.connections or self.acceptor.arriving or self.pages.open)
 
     def in_loop(self, ask: Callable[[], Any]) -> Any:
         """What *ask* finds in the thread of the connections."""
@@ -188,6 +208,7 @@ def opened(limits: Limits = PATIENT, *, tls: ssl.SSLContext | None = None, **cha
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
         listener.bind(("127.0.0.1", 0))
         listener.setblocking(False)
+        listener.listen(1024)
         port.number = listener.getsockname()[1]
         thread = threading.Thread(target=port.run, args=(listener, ready))
         thread.start()
@@ -290,7 +311,8 @@ def files(soft: int) -> Iterator[None]:
 
 def test_line_11_and_12_defaults_are_those_of_the_checklist() -> None:
     assert Limits() == DEFAULTS
-    assert (DEFAULTS.head_s, DEFAULTS.body_s, DEFAULTS.idle_s, DEFAULTS.write_s) == (10, 10, 5, 30)
+    assert (DEFAULTS.handshake_s, DEFAULTS.head_s, DEFAULTS.body_s) == (10, 10, 10)
+    assert (DEFAULTS.idle_s, DEFAULTS.write_s) == (5, 30)
     assert (DEFAULTS.connections, DEFAULTS.head_bytes, DEFAULTS.target_bytes) == (512, 16_384, 8_192)
     assert DEFAULTS.body_bytes == 65_536
     assert Shared().limits is DEFAULTS
@@ -496,6 +518,17 @@ def test_line_12_client_that_does_not_read_the_end_of_its_page_is_cut(page: str,
     with opened(write_s=SHORT_S, idle_s=SHORT_S) as port, connect(port, get(page, *fields)):
         assert eventually(lambda: port.pages.asked == 1)
         assert eventually(port.is_empty)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_page_ends_where_it_writes_to_a_client_that_has_left(reset: bool) -> None:
+    """Or clients that ask for large pages and leave would have it make any number of them at once."""
+    with opened() as port:
+        client = connect(port, get("/long"))
+        read_until(client, b"\0")
+        leave(client, reset)
+        assert eventually(port.is_empty)
+        assert 0 < port.pages.sent < MANY
 
 
 # Line 11: sizes.
@@ -821,6 +854,62 @@ def test_line_12_client_that_does_not_read_its_page_over_tls_is_cut(
         client.sendall(get("/large"))
         assert eventually(lambda: port.pages.asked == 1)
         assert eventually(port.is_empty)
+
+
+def test_line_12_handshake_that_does_not_come_is_closed(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    with opened(tls=contexts[0], handshake_s=SHORT_S) as port:
+        for data in (b"", b"\x16\x03\x01\x02\x00"):
+            begun = time.monotonic()
+            with connect(port, data) as client:
+                assert read_all(client) == b""
+            assert time.monotonic() - begun >= SHORT_S * 0.9
+        assert eventually(port.is_empty)
+
+
+def test_line_11_connections_in_their_handshake_count_and_do_not_starve_an_honest_client(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    """No deadline helps here: the oldest gives way."""
+    server, trusting = contexts
+    with opened(tls=server, connections=8) as port, ExitStack() as clients:
+        silent = [clients.enter_context(connect(port)) for _ in range(60)]
+        most = port.shared.room + port.shared.spare
+        assert eventually(lambda: port.made == 60 and port.in_loop(lambda: len(port.acceptor.arriving)) == most)
+        assert read_all(silent[0]) == b""
+        plain = clients.enter_context(connect(port))
+        with trusting.wrap_socket(plain, server_hostname="localhost") as client:
+            client.sendall(get("/", "Connection: close"))
+            assert b"hello" in read_all(client)
+        assert port.in_loop(lambda: len(port.acceptor.arriving)) < most
+        assert not drips(silent[-1])
+        assert port.made == 61
+
+
+# Accepting.
+
+
+class Exhausted(socket.socket):
+    """A listener of a process that may open no more files, for the first few times."""
+
+    fails = 3
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.fails:
+            self.fails -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+def test_port_that_can_accept_nothing_says_so_once_and_goes_on_when_it_can(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(acceptor_module, "_RETRY_S", 0.01)
+    monkeypatch.setattr(socket, "socket", Exhausted)
+    with opened() as port:
+        monkeypatch.undo()
+        assert exchange(port, get("/", "Connection: close")).body == b"hello"
+    (record,) = caplog.records
+    assert record.getMessage() == "the debug port accepts no connection for now: [Errno 24] Too many open files"
 
 
 # Other versions and manners.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monkit_core import Registry, Span, Trace
+from monkit_core import Registry, Span
 from monkit_core.text import clean
 from monkit_present.parameters import BadQuery, read_query
 from monkit_present.query import CAPTURE_PARAMETERS, CaptureQuery, capture_query
@@ -38,8 +38,8 @@ def refusal(query: bytes | str, registry: Registry | None = None) -> str:
 
 
 def span_of(registry: Registry, name: str, trace_id: int = 1) -> Span:
-    func = registry.scope("shop").func(name)
-    return Span(func, Trace(registry.live, trace_id), None, None, None, ())
+    with registry.scope("shop").func(name).remote_trace(None, trace_id) as span:
+        return span
 
 
 def test_what_is_not_given_takes_its_default() -> None:

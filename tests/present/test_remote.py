@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from html import unescape
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import monkit_present
 from monkit_core import Registry, Scope, Span
 from monkit_present.parameters import BadQuery
+from monkit_present.query import CaptureQuery
 from monkit_present.remote import MatchWaiter, check_viz, viz_address, viz_hosts
 from monkit_present.render import redirect
 from tests.helpers import BOUND_S, fresh_scope, in_fresh_context
@@ -77,10 +79,14 @@ def test_request_of_another_process_is_marked_and_captured_by_its_trace_id() -> 
         assert {row["trace"]["id_hex"] for row in rows} == {f"{TRACE_ID:032x}"}
 
 
+def asking(matcher: Callable[[Span], bool]) -> CaptureQuery:
+    return CaptureQuery(matcher, funcs=None, traces=None, words="", max_spans=1, timeout_s=1.0)
+
+
 def test_wait_of_many_threads_marks_one_trace() -> None:
     registry, scope = shop()
     for _ in range(20):
-        waiter = MatchWaiter(registry, lambda span: True)
+        waiter = MatchWaiter(registry, asking(lambda span: True))
         spans: list[Span] = []
         together = threading.Barrier(4)
 
@@ -103,7 +109,7 @@ def test_wait_of_many_threads_marks_one_trace() -> None:
 @in_fresh_context
 def test_match_in_another_thread_at_the_same_moment_is_not_marked_too() -> None:
     registry, scope = shop()
-    waiter = MatchWaiter(registry, lambda span: True)
+    waiter = MatchWaiter(registry, asking(lambda span: True))
     with scope.func("handle").reset_trace() as first, scope.func("handle").reset_trace() as second:
         waiter.span_started(second)  # as if that thread had begun to tell before it was told to stop
         assert (first.trace.get("sampled"), second.trace.get("sampled")) == (True, None)
@@ -113,7 +119,7 @@ def test_match_in_another_thread_at_the_same_moment_is_not_marked_too() -> None:
 @in_fresh_context
 def test_cancelled_wait_marks_nothing() -> None:
     registry, scope = shop()
-    waiter = MatchWaiter(registry, lambda span: True)
+    waiter = MatchWaiter(registry, asking(lambda span: True))
     waiter.cancel()
     assert registry.watcher_count == 0
     with scope.task("handle") as span:
@@ -126,7 +132,7 @@ def test_cancelled_wait_marks_nothing() -> None:
 @in_fresh_context
 def test_matcher_that_raises_ends_the_wait_and_not_the_call() -> None:
     registry, scope = shop()
-    waiter = MatchWaiter(registry, lambda span: bool(1 / 0))
+    waiter = MatchWaiter(registry, asking(lambda span: bool(1 / 0)))
     with scope.task("handle"):
         pass
     assert isinstance(waiter._future.exception(), ZeroDivisionError)
@@ -273,6 +279,8 @@ def test_without_listed_hosts_every_viz_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["", "http://viz.test", "viz.test/x", "user@viz.test", "viz.test:x", "a b"])
 def test_host_that_cannot_be_listed_is_a_wrong_declaration(name: str) -> None:
+    with pytest.raises(TypeError, match=r"^viz_hosts= takes a sequence of hosts, such as "):
+        monkit_present.app(Registry(), insecure=True, viz_hosts=name)
     with pytest.raises(ValueError, match=r"^viz_hosts= takes host or host:port, found "):
         monkit_present.app(Registry(), insecure=True, viz_hosts=[name])
     handle = monkit_present.serve(Registry(), port=0, viz_hosts=[name])

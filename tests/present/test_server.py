@@ -152,6 +152,12 @@ def test_address_that_is_none_is_on_the_handle_too(
         monkit_present.serve(Registry(), host=host, port=port, strict=True)
 
 
+def test_path_that_is_none_is_on_the_handle_too(caplog: pytest.LogCaptureFixture) -> None:
+    handle = monkit_present.serve(Registry(), unix=9000)  # type: ignore[arg-type]
+    assert isinstance(handle.error, TypeError)
+    assert len(caplog.records) == 1
+
+
 def test_strict_raises_and_leaves_nothing_open() -> None:
     before = set(server_module._servers)
     with taken_port() as port, pytest.raises(OSError, match="in use"):
@@ -201,6 +207,21 @@ def test_close_from_other_threads_at_once_ends_it_once() -> None:
     assert (handle.url, handle.error) == (None, None)
 
 
+def test_handler_of_a_signal_can_close_it_while_its_thread_does() -> None:
+    handle = monkit_present.serve(Registry(), port=0)
+
+    def close_in_close() -> None:
+        with handle._lock:  # as when the signal comes right there
+            handle.close()
+
+    thread = threading.Thread(target=close_in_close, daemon=True)
+    thread.start()
+    thread.join(PROMPT_S)
+    assert not thread.is_alive()
+    handle.close()
+    assert (handle.url, handle.error) == (None, None)
+
+
 def test_closed_port_can_be_taken_again_at_once() -> None:
     first = monkit_present.serve(Registry(), port=0)
     port = first.port
@@ -231,6 +252,23 @@ def test_close_returns_within_a_second_whatever_clients_do() -> None:
         server.close()
         assert time.monotonic() - begun < PROMPT_S
         assert eventually(lambda: not server._state.connections, PROMPT_S)
+
+
+def test_waits_leave_half_of_the_room_of_a_process_that_may_open_few_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    registry, scope = fresh_scope()
+    scope.func("handle")
+    with monkeypatch.context() as patch:
+        patch.setattr(resource, "getrlimit", lambda which: (16, resource.RLIM_INFINITY))
+        handle = monkit_present.serve(registry, port=0, strict=True)
+    try:
+        with ExitStack() as clients:
+            for _ in range(4):
+                clients.enter_context(Wait(handle, "/trace/json?regex=handle"))
+            assert ask(handle, "/trace/json?regex=handle").text == "Too Many Requests: 4 captures wait already\n"
+            assert ask(handle, "/funcs").status == 200
+    finally:
+        handle.close()
 
 
 def test_close_does_not_wait_for_a_gauge_that_hangs() -> None:
@@ -293,6 +331,49 @@ def test_program_s_uvicorn_loggers_are_left_alone(caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.NOTSET, "uvicorn")
     assert state() == before
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+def test_program_that_configures_our_loggers_does_not_make_uvicorn_speak_through_them() -> None:
+    script = """
+        import logging.config, socket, sys, monkit_core, monkit_present
+        loggers = {name: {"level": 1, "handlers": ["out"]} for name in ("monkit", "monkit.present")}
+        handlers = {"out": {"class": "logging.StreamHandler", "stream": sys.stdout}}
+        logging.config.dictConfig({"version": 1, "handlers": handlers, "loggers": loggers})
+        handle = monkit_present.serve(monkit_core.Registry(), port=0, strict=True)
+        with socket.create_connection(("127.0.0.1", handle.port), timeout=30) as client:
+            client.sendall(b"nonsense" + bytes((13, 10, 13, 10)))
+            print(client.recv(12).decode())
+        handle.close()
+    """
+    assert run_python("-c", textwrap.dedent(script)) == "HTTP/1.1 400"
+
+
+def test_loop_of_the_port_never_logs_how_long_a_page_took(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Touchy(asyncio.SelectorEventLoop):
+        """In its debug mode, and every callback is a slow one."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.set_debug(True)
+            self.slow_callback_duration = 0.0
+
+    monkeypatch.setattr(asyncio, "SelectorEventLoop", Touchy)
+    with served(Registry()) as server:
+        assert ask(server).status == 200
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("WEB_CONCURRENCY", "auto"), ("FORWARDED_ALLOW_IPS", "*")])
+def test_environment_that_is_meant_for_the_program_s_own_uvicorn_is_not_heeded(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with served(Registry()) as server:
+        page = ask(server, headers=[("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https")])
+        assert page.status == 200
+        assert f"https://localhost:{server.port}" not in page.text
 
 
 def test_server_thread_that_dies_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import closing
 
 import orjson
 import pytest
+from starlette.types import Message
 
 import monkit_present
 from monkit_core import Registry
@@ -112,9 +114,9 @@ def test_line_3_nothing_is_taken_from_the_query_string(server: Server, query: st
 def test_line_3_page_is_constant_and_its_policy_allows_its_script_and_nothing_inline_else(server: Server) -> None:
     answer = ask(server, "/sign-in")
     assert (answer.status, answer.header("content-type")) == (200, "text/html; charset=utf-8")
-    assert answer.text == sign_in.render()
+    assert answer.text == sign_in.SIGN_IN.html
     policy = answer.header("content-security-policy")
-    assert policy == sign_in.CONTENT_SECURITY_POLICY
+    assert policy == sign_in.SIGN_IN.policy
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
     assert " style=" not in answer.text
@@ -238,3 +240,109 @@ def test_application_gives_codes_for_the_place_where_it_is_mounted() -> None:
     code = app.sign_in_code()
     assert code is not None
     assert re.fullmatch(r"[A-Za-z0-9_-]{22}", code)
+
+
+# Signing out.
+
+
+def sign_out(server: Server, headers: Headers = (), host: str | None = None) -> Answer:
+    lines = [*CHANGE, *headers, ("Content-Length", "2")]
+    data = request(server, "/sign-out", method="POST", headers=lines, host=host) + b"{}"
+    return exchange(server, data, method="POST")
+
+
+def test_line_3_session_that_was_ended_opens_nothing_and_its_cookie_goes(server: Server) -> None:
+    cookie, other = session(server), session(server)
+    answer = sign_out(server, [("Cookie", cookie)])
+    assert (answer.status, answer.json) == (200, {"signed_out": True})
+    name = cookie.partition("=")[0]
+    assert answer.header("set-cookie") == f"{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
+    assert (status(server, cookie), status(server, other)) == (401, 200)
+    assert sign_out(server, [("Cookie", cookie)]).status == 401
+
+
+def test_line_3_every_session_that_a_browser_sends_is_ended(server: Server) -> None:
+    first, second = session(server), session(server)
+    answer = sign_out(server, [("Cookie", f"{first}; {second}")])
+    assert answer.json == {"signed_out": True}
+    assert (status(server, first), status(server, second)) == (401, 401)
+
+
+def test_line_3_token_stays_good_where_there_is_no_session_to_end(server: Server) -> None:
+    token: Headers = [("Authorization", f"Bearer {TOKEN}")]
+    answer = sign_out(server, token)
+    assert (answer.status, answer.json) == (200, {"signed_out": False})
+    assert ask(server, "/ps", headers=token).status == 200
+
+
+def test_line_3_session_of_another_tunnel_is_not_ended(server: Server) -> None:
+    here, there = (cookie_of(hand_in(server, code_of(server), host=f"localhost:{port}")) for port in (7001, 7002))
+    assert sign_out(server, [("Cookie", f"{here}; {there}")], host="localhost:7001").status == 200
+    assert status(server, here, host="localhost:7001") == 401
+    assert status(server, there, host="localhost:7002") == 200
+
+
+def test_line_3_signing_out_is_a_change_and_guarded_as_one(server: Server) -> None:
+    cookie = session(server)
+    for headers, expected in (
+        ([("Origin", "http://evil.test")], 403),
+        ([("Origin", "null")], 403),
+        ([("Sec-Fetch-Site", "cross-site")], 403),
+        ([("Sec-Fetch-Site", "same-site")], 403),
+    ):
+        answer = sign_out(server, [("Cookie", cookie), *headers])
+        assert (answer.status, answer.all("set-cookie")) == (expected, [])
+    assert ask(server, "/sign-out", method="POST", headers=[("Cookie", cookie)]).status == 415
+    assert sign_out(server).status == 401
+    assert status(server, cookie) == 200
+
+
+def test_line_6_page_that_asks_whether_to_sign_out_ends_nothing(server: Server) -> None:
+    cookie = session(server)
+    for method in ("GET", "HEAD"):
+        answer = ask(server, "/sign-out", method=method, headers=[("Cookie", cookie)])
+        assert (answer.status, answer.all("set-cookie")) == (200, [])
+    assert status(server, cookie) == 200
+    assert ask(server, "/sign-out").status == 401
+
+
+def test_line_7_page_that_asks_whether_to_sign_out_allows_its_script_and_nothing_inline_else(server: Server) -> None:
+    answer = ask(server, "/sign-out", headers=[("Cookie", session(server))])
+    assert answer.text == sign_in.SIGN_OUT.html
+    policy = answer.header("content-security-policy")
+    assert policy == sign_in.SIGN_OUT.policy
+    assert policy != sign_in.SIGN_IN.policy
+    assert "unsafe" not in policy
+    assert " style=" not in answer.text
+    assert " on" not in re.sub(r">[^<]*<", "><", re.sub(r"(?s)<script>.*</script>", "", answer.text))
+
+
+def test_index_leads_to_signing_out_where_browsers_sign_in(server: Server) -> None:
+    assert 'href="/sign-out"' in ask(server, headers=[("Cookie", session(server))]).text
+    with served(Registry()) as open_to_all:
+        assert "sign-out" not in ask(open_to_all).text
+        assert ask(open_to_all, "/sign-out").status == 404
+
+
+def test_line_3_cookie_under_tls_is_put_and_taken_away_as_secure() -> None:
+    app = monkit_present.app(Registry(), token=TOKEN)
+
+    def post(path: str, body: bytes, *headers: tuple[bytes, bytes]) -> list[bytes]:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body}
+
+        change = [(name.lower().encode(), value.encode()) for name, value in CHANGE]
+        scope = {"type": "http", "method": "POST", "scheme": "https", "path": path, "query_string": b""}
+        asyncio.run(app({**scope, "headers": [(b"host", b"localhost:9443"), *change, *headers]}, receive, send))
+        assert sent[0]["status"] == 200
+        return [value for name, value in sent[0]["headers"] if name == b"set-cookie"]
+
+    (put,) = post("/sign-in", orjson.dumps({"code": app.sign_in_code()}))
+    assert re.fullmatch(rb"__Host-monkit-9443=[\w-]{43}; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure", put)
+    (taken,) = post("/sign-out", b"{}", (b"cookie", put.partition(b";")[0]))
+    assert taken == b"__Host-monkit-9443=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Secure"

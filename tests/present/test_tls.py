@@ -115,6 +115,58 @@ def test_client_that_speaks_no_tls_is_cut_and_nothing_is_logged(
     assert caplog.records == []
 
 
+def test_handshake_that_fails_is_not_logged_in_the_debug_mode_of_asyncio_either(
+    files: tuple[Path, Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+    handle = monkit_present.serve(Registry(), port=0, tls=files, strict=True)
+    try:
+        for data in (b"", b"\x16\x03", b"GET /ps HTTP/1.1\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", handle.port or 0), timeout=BOUND_S) as client:
+                client.sendall(data)
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(1000):
+                    pass
+    finally:
+        handle.close()
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def arriving(server: monkit_present.Server) -> int:
+    return 0 if server._acceptor is None else len(server._acceptor.arriving)
+
+
+def test_open_handshake_does_not_hold_up_the_end(server: monkit_present.Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port or 0), timeout=BOUND_S) as client:
+        client.sendall(b"\x16\x03")
+        assert eventually(lambda: arriving(server) == 1)
+        begun = time.monotonic()
+        server.close()
+        assert time.monotonic() - begun < PROMPT_S
+        assert client.recv(1) == b""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of open files here")
+def test_child_of_fork_lets_go_of_open_handshakes(files: tuple[Path, Path]) -> None:
+    pair = (str(files[0]), str(files[1]))
+    script = f"""
+        import os, socket, monkit_core, monkit_present
+        handle = monkit_present.serve(monkit_core.Registry(), port=0, tls={pair!r}, strict=True)
+        client = socket.create_connection(("127.0.0.1", handle.port), timeout=30)
+        while not (handle._acceptor and handle._acceptor.arriving):
+            pass
+        name = os.readlink(f"/proc/self/fd/{{handle._acceptor.arriving[0].fileno()}}")
+        child = os.fork()
+        if child == 0:
+            paths = [file.path for file in os.scandir("/proc/self/fd")]
+            os._exit(name in [os.readlink(path) for path in paths if os.path.lexists(path)])
+        print(os.waitpid(child, 0)[1])
+        handle.close()
+        client.close()
+    """
+    assert run_python("-c", textwrap.dedent(script)) == "0"
+
+
 def test_cookie_of_a_session_is_secure(files: tuple[Path, Path]) -> None:
     handle = monkit_present.serve(Registry(), port=0, tls=files, token=TOKEN, strict=True)
     try:

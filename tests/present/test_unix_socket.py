@@ -322,6 +322,33 @@ def test_line_2_lock_that_is_never_given_back_is_not_waited_for_for_ever(
         os.close(holder)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_line_2_child_that_is_forked_meanwhile_does_not_keep_others_waiting(folder: Path) -> None:
+    script = f"""
+        import fcntl, os, pathlib
+        from monkit_present.unix_socket import bind_unix
+        heard, hear = os.pipe()
+        chmod, children = os.chmod, []
+
+        def fork_and_chmod(*arguments):
+            children.append(os.fork())
+            if children[-1] == 0:
+                os.read(heard, 1)
+                os._exit(0)
+            chmod(*arguments)
+
+        os.chmod = fork_and_chmod
+        listener, place, _ = bind_unix({str(folder / "shop.sock")!r})
+        folder = os.open({str(folder)!r}, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(hear, b"x")
+        assert os.waitpid(children[0], 0)[1] == 0
+        listener.close()
+        print(len(children))
+    """
+    assert run_python("-c", textwrap.dedent(script)) == "1"
+
+
 # Its end.
 
 

@@ -9,12 +9,16 @@ who may move it.
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+import math
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from monkit_core.clock import monotonic_ns
+from monkit_core.engine.pure.spans import CURRENT, Span, Trace
 from monkit_core.errors import error_name, is_panic, is_success
-from monkit_core.span import CURRENT, Span, Trace
+from monkit_core.recent import BOUNDS_NS, LEAST_RECORDS, MOST_BUFFERED, MOST_RECORDS, RecentStore, latency_class
+from monkit_core.variables import set_variable
 
 if TYPE_CHECKING:
     from monkit_core.func import Func
@@ -22,12 +26,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Recorder",
     "finish",
-    "monitor_async_generator",
     "monitor_coroutine",
     "monitor_function",
     "monitor_generator",
     "start",
 ]
+
+_CLASS_BY_BITS = tuple(latency_class((1 << bits) >> 1) for bits in range(70))
+"""The class of the shortest duration that has so many bits; the longest is at most one above."""
+_BOUND_ABOVE = (*BOUNDS_NS, math.inf)
 
 Recorder = Callable[[tuple[Any, ...], dict[str, Any]], tuple[str, ...]]
 """Turns the arguments of a call into the texts that its span keeps."""
@@ -52,11 +59,11 @@ def start(func: Func, args: tuple[str, ...] = (), *, trace: Trace | None = None,
         parent = caller = None
         if trace is None:
             trace = Trace(func.live)
-    callers = func.callers
+    callers = func._callers
     if caller not in callers:
         callers.setdefault(caller, 0)
     span = Span(func, trace, parent, parent_id, outer, args)
-    CURRENT.set(span)
+    set_variable(CURRENT, span)
     # No call up to the next comment: nothing can raise while the span is half registered.
     # (What `finish` needs of the stack, the lines above have just used.)
     func.current = current = func.current + 1
@@ -66,9 +73,9 @@ def start(func: Func, args: tuple[str, ...] = (), *, trace: Trace | None = None,
     trace.span_count += 1
     live = trace.live
     if parent is None:
-        live.roots[span] = None
+        live._roots[span] = None
     else:
-        parent.children[span] = None
+        parent._children[span] = None
     # Registered.
     if parent is None:
         if live.trace_callbacks and not trace.announced:
@@ -76,7 +83,7 @@ def start(func: Func, args: tuple[str, ...] = (), *, trace: Trace | None = None,
             live.trace_started(trace)
     elif parent.finish_ns:
         _orphan(parent, span)
-    if trace.observers or live.observers:
+    if trace.observers or func.observers:
         live.span_started(span)
     return span
 
@@ -94,20 +101,61 @@ def finish(span: Span, error: BaseException | None = None) -> None:
     if error is None or not _record_failure(span, error, now):
         error = None
         func.success_times.observe(now - span.start_ns)
-    for child in tuple(span.children):
-        _orphan(span, child)
+    if span._children:
+        for child in tuple(span._children):
+            _orphan(span, child)
     live = trace.live
     parent = span.parent
     if span.orphaned:
-        live.orphans.pop(span, None)
+        live._orphans.pop(span, None)
     elif parent is None:
-        live.roots.pop(span, None)
+        live._roots.pop(span, None)
     else:
-        parent.children.pop(span, None)
+        parent._children.pop(span, None)
     _restore(span)
     span.parent = None
-    if trace.observers or live.observers:
+    if live.recent is not None:
+        _record(span, live.recent)
+    if trace.observers or func.observers:
         live.span_finished(span, error)
+
+
+def _record(span: Span, recent: RecentStore) -> None:
+    """Leave a record in the trace; keep the tree below *span* if it is time for one."""
+    func, trace = span.func, span.trace
+    kind = span.error_name
+    if kind is None:
+        duration_ns = span.finish_ns - span.start_ns
+        latency = _CLASS_BY_BITS[duration_ns.bit_length()]
+        if duration_ns >= _BOUND_ABOVE[latency]:
+            latency += 1
+        is_due = span.finish_ns >= func._due_ns[latency]
+    else:
+        is_due = span.finish_ns >= func._error_due_ns.get(kind, 0)
+    is_last = trace.span_count == 0
+    records = trace._records
+    if records is None:
+        if is_last and not is_due:
+            return  # nobody would ever see it
+        records = trace._records = deque(maxlen=MOST_RECORDS)
+    live = trace.live
+    size = len(records)
+    if size == MOST_RECORDS or (size >= LEAST_RECORDS and live.buffered >= MOST_BUFFERED):
+        records.popleft()
+        trace.records_dropped += 1
+    else:
+        live.buffered += 1
+    records.append(
+        (
+            func, span.id, span.parent_id, span.start_ns, span.finish_ns, kind, span.panicked, span.orphaned, span.args,
+            span.annotations if span._annotations else (),
+        )
+    )  # fmt: skip
+    if is_due:
+        recent.bring(latency if kind is None else kind, trace, reversed(records.copy()))
+    if is_last:
+        trace._records = None
+        live.buffered -= len(records)
 
 
 def _record_failure(span: Span, error: BaseException, now: int) -> bool:
@@ -128,10 +176,10 @@ def _record_failure(span: Span, error: BaseException, now: int) -> bool:
 
 def _orphan(parent: Span, child: Span) -> None:
     """Move *child*, which outlives *parent*, to the roots of the live list."""
-    if parent.children.pop(child, child) is child:
+    if parent._children.pop(child, child) is child:
         return  # it ended, or another thread moves it
     child.orphaned = True
-    orphans = child.trace.live.orphans
+    orphans = child.trace.live._orphans
     orphans[child] = None
     if child.finish_ns:  # it ended meanwhile in another thread and did not find itself there
         orphans.pop(child, None)
@@ -143,7 +191,7 @@ def _restore(span: Span) -> None:
     while current is not None and current is not span and current.finish_ns:
         current = current.outer  # it ended in another context, where nobody could put this one right
     if current is span:
-        CURRENT.set(span.outer)
+        set_variable(CURRENT, span.outer)
     else:
         # Blocks ended in another order than they began: let what stands inside restore past this one.
         while current is not None and current.outer is not span:
@@ -209,14 +257,14 @@ def monitor_generator(
             value = next(steps)
             while True:
                 inside = CURRENT.get()
-                CURRENT.set(caller)
+                set_variable(CURRENT, caller)
                 resume: Callable[[Any], Any] = steps.send
                 try:
                     argument = yield value
                 except BaseException as error:
                     resume, argument = steps.throw, error
                 caller = CURRENT.get()
-                CURRENT.set(inside)
+                set_variable(CURRENT, inside)
                 value = resume(argument)
         except StopIteration as stop:
             finish(span)
@@ -225,43 +273,7 @@ def monitor_generator(
             finish(span, error)
             raise
         finally:
-            CURRENT.set(caller)
-            argument = None  # it may be the exception that holds this frame
-
-    return monitored
-
-
-def monitor_async_generator(
-    func: Func, call: Callable[..., AsyncGenerator[Any, Any]], record: Recorder | None
-) -> Callable[..., AsyncGenerator[Any, Any]]:
-    """The same of an async generator function."""
-
-    @functools.wraps(call)
-    async def monitored(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        caller = CURRENT.get()
-        span = start(func) if record is None else start(func, record(args, kwargs))
-        argument: Any = None
-        try:
-            steps = call(*args, **kwargs)
-            value = await anext(steps)
-            while True:
-                inside = CURRENT.get()
-                CURRENT.set(caller)
-                resume: Callable[[Any], Any] = steps.asend
-                try:
-                    argument = yield value
-                except BaseException as error:
-                    resume, argument = steps.athrow, error
-                caller = CURRENT.get()
-                CURRENT.set(inside)
-                value = await resume(argument)
-        except StopAsyncIteration:
-            finish(span)
-        except BaseException as error:
-            finish(span, error)
-            raise
-        finally:
-            CURRENT.set(caller)
+            set_variable(CURRENT, caller)
             argument = None  # it may be the exception that holds this frame
 
     return monitored

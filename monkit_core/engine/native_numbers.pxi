@@ -1,0 +1,396 @@
+# Distributions, values, counters and meters: what `pure.numbers` says, compiled. Part of native.pyx.
+
+from monkit_core.convert import LARGEST_WHOLE, SMALLEST_WHOLE
+
+cdef enum:
+    RESERVOIR_SIZE = 64
+    WINDOW = 1024
+    BINS = 32
+
+cdef double MOST_SECONDS = 9.2e9  # just below 2**63 nanoseconds
+
+
+cdef struct Octave:
+    uint64_t[BINS] bins
+
+
+cdef class DistributionCore:
+    """See `pure.numbers.DistributionCore`; every value is worked in at once.
+
+    The histogram has a page of 32 bins for each octave that was hit: 1 to 128
+    are positive ones, -1 to -128 negative ones, in `_octaves` from `_first` on.
+    """
+
+    cdef bint _integral
+    cdef int64_t _count
+    cdef int64_t _whole_sum  # of an integral one, beside what no longer fitted, which is in _more
+    cdef object _more
+    cdef double _sum
+    cdef int64_t* _wholes  # the reservoir, of an integral one
+    cdef double* _reals
+    cdef int64_t _low, _high, _recent
+    cdef double _real_low, _real_high, _real_recent
+    cdef Octave** _octaves
+    cdef int _first, _size
+    cdef uint64_t _zeros
+
+    def __cinit__(self, bint integral, *args, **kwargs):
+        self._integral = integral
+        self._more = 0
+
+    def __init__(self, bint integral):
+        pass
+
+    def __dealloc__(self):
+        self._free()
+
+    cdef void _free(self) noexcept:
+        cdef int index
+        free(self._wholes)
+        free(self._reals)
+        self._wholes = NULL
+        self._reals = NULL
+        for index in range(self._size):
+            free(self._octaves[index])
+        free(self._octaves)
+        self._octaves = NULL
+        self._size = 0
+
+    cpdef observe(self, value):
+        """Take in one number, finite and of up to 64 bits if it is whole. Never raises and never waits."""
+        if self._integral:
+            self._observe_whole(value if type(value) is int else int(value))
+        else:
+            self._observe_real(value)
+
+    cdef int _observe_whole(self, int64_t value) except -1:
+        cdef int place
+        if self._wholes == NULL:
+            self._wholes = <int64_t*>malloc(RESERVOIR_SIZE * sizeof(int64_t))
+            if self._wholes == NULL:
+                raise MemoryError
+        if self._hit(<double>value) < 0:
+            raise MemoryError
+        if (value >= 0 and self._whole_sum > INT64_MAX - value) or (value < 0 and self._whole_sum < INT64_MIN - value):
+            self._more = self._more + self._whole_sum
+            self._whole_sum = 0
+        self._whole_sum += value
+        if self._count == 0 or value < self._low:
+            self._low = value
+        if self._count == 0 or value > self._high:
+            self._high = value
+        self._recent = value
+        place = self._place()
+        if place >= 0:
+            self._wholes[place] = value
+        self._count += 1
+        return 0
+
+    cdef int _observe_real(self, double value) except -1:
+        cdef int place
+        if self._reals == NULL:
+            self._reals = <double*>malloc(RESERVOIR_SIZE * sizeof(double))
+            if self._reals == NULL:
+                raise MemoryError
+        if self._hit(value) < 0:
+            raise MemoryError
+        self._sum += value
+        if self._count == 0 or value < self._real_low:
+            self._real_low = value
+        if self._count == 0 or value > self._real_high:
+            self._real_high = value
+        self._real_recent = value
+        place = self._place()
+        if place >= 0:
+            self._reals[place] = value
+        self._count += 1
+        return 0
+
+    cdef int _place(self) noexcept:
+        """Where the next value goes in the reservoir: the first 64 in turn, later ones by lot; -1 is nowhere."""
+        cdef uint64_t range_
+        cdef uint32_t lot
+        if self._count < RESERVOIR_SIZE:
+            return <int>self._count
+        range_ = <uint64_t>self._count if self._count < WINDOW else WINDOW
+        lot = <uint32_t>(((monkit_mix(&_mixer) >> 32) * range_) >> 32)
+        return <int>lot if lot < RESERVOIR_SIZE else -1
+
+    cdef int _hit(self, double value) noexcept:
+        """Count *value* in its bin; -1 if there is no memory for a page."""
+        cdef uint64_t bits = monkit_bits(value)
+        cdef int exponent = <int>((bits >> 52) & 0x7FF) - 1022  # the value is a fraction of at least 1/2, times 2**it
+        cdef int position = <int>((bits >> 47) & 0x1F)
+        cdef int octave
+        if exponent <= -64:
+            self._zeros += 1
+            return 0
+        if exponent > 64:
+            exponent, position = 64, BINS - 1
+        octave = exponent + 64
+        if bits >> 63:
+            octave = -octave
+        if octave < self._first or octave >= self._first + self._size:
+            if self._widen(octave) < 0:
+                return -1
+        if self._octaves[octave - self._first] == NULL:
+            self._octaves[octave - self._first] = <Octave*>calloc(1, sizeof(Octave))
+            if self._octaves[octave - self._first] == NULL:
+                return -1
+        self._octaves[octave - self._first].bins[position] += 1
+        return 0
+
+    cdef int _widen(self, int octave) noexcept:
+        """Let the table of pages reach to *octave*."""
+        cdef int first = octave if self._size == 0 or octave < self._first else self._first
+        cdef int last = octave if self._size == 0 or octave >= self._first + self._size else self._first + self._size - 1
+        cdef Octave** wider = <Octave**>calloc(last - first + 1, sizeof(Octave*))
+        if wider == NULL:
+            return -1
+        if self._size:
+            memcpy(wider + (self._first - first), self._octaves, self._size * sizeof(Octave*))
+        free(self._octaves)
+        self._octaves = wider
+        self._first = first
+        self._size = last - first + 1
+        return 0
+
+    def look(self, lifetime=()):
+        """Everything at one moment: count, sum, low, high, recent, the sorted reservoir, *lifetime* quantiles."""
+        cdef int size = <int>min(self._count, RESERVOIR_SIZE)
+        cdef int index
+        # Nothing below this copy is read again from self: building the answer may run finalisers that observe.
+        cdef int64_t[RESERVOIR_SIZE] wholes
+        cdef double[RESERVOIR_SIZE] reals
+        cdef int64_t count = self._count, whole_sum = self._whole_sum
+        cdef int64_t low = self._low, high = self._high, recent = self._recent
+        cdef double real_sum = self._sum
+        cdef double real_low = self._real_low, real_high = self._real_high, real_recent = self._real_recent
+        more = self._more
+        if size and self._integral:
+            memcpy(wholes, self._wholes, size * sizeof(int64_t))
+        elif size:
+            memcpy(reals, self._reals, size * sizeof(double))
+        quantiles = self._lifetime(lifetime) if lifetime else ()
+        if self._integral:
+            kept = [wholes[index] for index in range(size)]
+            kept.sort()
+            return count, more + whole_sum, low, high, recent, kept, quantiles
+        kept = [reals[index] for index in range(size)]
+        kept.sort()
+        if count == 0:
+            return 0, 0, 0, 0, 0, kept, quantiles
+        return count, real_sum, real_low, real_high, real_recent, kept, quantiles
+
+    cdef list _lifetime(self, wanted):
+        """The values that the fractions *wanted* (rising) stay below, by the middles of bins."""
+        cdef double[16] fractions
+        cdef double[16] found
+        cdef int amount = 0, index
+        for fraction in wanted:
+            fractions[amount] = fraction
+            amount += 1
+        self._walk(fractions, found, amount)
+        return [found[index] for index in range(amount)]
+
+    cdef void _walk(self, double* fractions, double* found, int amount) noexcept:
+        cdef int64_t passed = 0
+        cdef int done = 0
+        cdef int octave, position, step
+        cdef double middle
+        cdef uint64_t here
+        cdef bint counted_zeros = self._zeros == 0
+        for octave in range(self._first, self._first + self._size + 1):
+            if not counted_zeros and (octave > 0 or octave == self._first + self._size):
+                counted_zeros = True
+                passed += self._zeros
+                while done < amount and fractions[done] * (self._count - 1) < passed:
+                    found[done] = 0.0
+                    done += 1
+            if octave == self._first + self._size or self._octaves[octave - self._first] == NULL:
+                continue
+            for step in range(BINS):
+                position = step if octave > 0 else BINS - 1 - step
+                here = self._octaves[octave - self._first].bins[position]
+                if here:
+                    passed += here
+                    if done < amount and fractions[done] * (self._count - 1) < passed:
+                        middle = ldexp((position + BINS + 0.5) / (2 * BINS), (octave if octave > 0 else -octave) - 64)
+                        while done < amount and fractions[done] * (self._count - 1) < passed:
+                            found[done] = middle if octave > 0 else -middle
+                            done += 1
+        while done < amount:
+            found[done] = 0.0
+            done += 1
+
+    def reset(self):
+        """Forget all observations."""
+        self._free()
+        self._count = self._whole_sum = self._low = self._high = self._recent = 0
+        self._zeros = 0
+        self._sum = self._real_low = self._real_high = self._real_recent = 0
+        self._more = 0
+
+
+cdef class IntValCore:
+    """See `pure.numbers.IntValCore`."""
+
+    cdef readonly object key
+    cdef readonly DistributionCore distribution
+
+    def __init__(self, key, DistributionCore distribution):
+        self.key = key
+        self.distribution = distribution
+
+    def observe(self, value):
+        """Take in one number. Never raises."""
+        cdef int overflow = 0
+        cdef long long number
+        if type(value) is int:
+            number = PyLong_AsLongLongAndOverflow(value, &overflow)
+            if not overflow:
+                self.distribution._observe_whole(number)
+                return
+        self.convert(value)
+
+
+cdef class FloatValCore:
+    """See `pure.numbers.FloatValCore`."""
+
+    cdef readonly object key
+    cdef readonly DistributionCore distribution
+
+    def __init__(self, key, DistributionCore distribution):
+        self.key = key
+        self.distribution = distribution
+
+    def observe(self, value):
+        """Take in one number. Never raises."""
+        if type(value) is float and isfinite(<double>value):
+            self.distribution._observe_real(<double>value)
+        else:
+            self.convert(value)
+
+
+cdef class DurationValCore:
+    """See `pure.numbers.DurationValCore`."""
+
+    cdef readonly object key
+    cdef readonly DistributionCore distribution
+
+    def __init__(self, key, DistributionCore distribution):
+        self.key = key
+        self.distribution = distribution
+
+    def observe(self, value):
+        """Take in one duration: seconds as a float, or a `timedelta`. Never raises."""
+        cdef double seconds
+        if type(value) is float:
+            seconds = <double>value
+            if -MOST_SECONDS < seconds < MOST_SECONDS:
+                self.distribution._observe_whole(<int64_t>rint(seconds * 1e9))  # half to even, as round() does
+                return
+        self.convert(value)
+
+
+cdef class CounterCore:
+    """See `pure.numbers.CounterCore`. Beyond 64 bits, or with a number of another kind, it counts as that does."""
+
+    cdef int64_t _number, _highest, _lowest
+    cdef bint _used
+    cdef object _large  # value, highest, lowest once they no longer fit, else None
+
+    cdef object _set(self, value):
+        if type(value) is int and SMALLEST_WHOLE <= value <= LARGEST_WHOLE and self._large is None:
+            self._number = value
+            self._stretch()
+        else:
+            self._set_large(value)
+
+    cdef inline void _stretch(self) noexcept:
+        if not self._used:
+            self._used = True
+            self._highest = self._lowest = self._number
+        elif self._number > self._highest:
+            self._highest = self._number
+        elif self._number < self._lowest:
+            self._lowest = self._number
+
+    cdef object _set_large(self, value):
+        highest, lowest = self.highest, self.lowest
+        self._large = (
+            value,
+            value if highest is None or value > highest else highest,
+            value if lowest is None or value < lowest else lowest,
+        )
+
+    def set(self, value):
+        """Make it *value*; returns what it was."""
+        before = self.value
+        self._set(value)
+        return before
+
+    def inc(self, amount=1):
+        """Add *amount*; returns the new value."""
+        cdef int overflow = 0
+        cdef int64_t number
+        if type(amount) is int and self._large is None:
+            number = PyLong_AsLongLongAndOverflow(amount, &overflow)
+            if not overflow and not (
+                (number > 0 and self._number > INT64_MAX - number) or (number < 0 and self._number < INT64_MIN - number)
+            ):
+                self._number += number
+                self._stretch()
+                return self._number
+        self._set(self.value + amount)
+        return self.value
+
+    def dec(self, amount=1):
+        """Take *amount* away; returns the new value."""
+        return self.inc(-amount)
+
+    @property
+    def value(self):
+        """The number now."""
+        return self._number if self._large is None else self._large[0]
+
+    @property
+    def highest(self):
+        """The highest it was, ``None`` before the first use."""
+        if self._large is not None:
+            return self._large[1]
+        return self._highest if self._used else None
+
+    @property
+    def lowest(self):
+        """The lowest it was, ``None`` before the first use."""
+        if self._large is not None:
+            return self._large[2]
+        return self._lowest if self._used else None
+
+    def clear(self):
+        """Start anew."""
+        self._number = 0
+        self._used = False
+        self._large = None
+
+
+cdef class MeterCore:
+    """See `pure.numbers.MeterCore`."""
+
+    cdef readonly object clock
+    cdef public object count
+    cdef public int64_t closes_ns
+    cdef bint _own_clock
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.count = 0
+        self._own_clock = clock is monotonic_ns
+
+    def mark(self, amount=1):
+        """Count *amount* now."""
+        cdef int64_t now = monkit_now() if self._own_clock else self.clock()
+        if now > self.closes_ns:
+            self.advance(now)
+        self.count = self.count + amount

@@ -1,0 +1,331 @@
+"""What is observed and counted on the way of a call, in plain Python: distributions, values, counters, meters."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from monkit_core.convert import LARGEST, LARGEST_WHOLE, SMALLEST_WHOLE
+from monkit_core.locks import LOCK
+
+if TYPE_CHECKING:
+    from monkit_core.distribution import Distribution
+    from monkit_core.series import SeriesKey
+
+__all__ = [
+    "RESERVOIR_SIZE", "WINDOW", "CounterCore", "DistributionCore", "DurationValCore", "FloatValCore", "Histogram",
+    "IntValCore", "MeterCore",
+]  # fmt: skip
+
+RESERVOIR_SIZE = 64
+WINDOW = 1024
+_FOLD_AT = 256
+_FOLD_DEPTH = 8
+_MOST_SECONDS = 9.2e9  # just below 2**63 nanoseconds
+_BELOW_ONE = math.nextafter(1.0, 0.0)
+
+
+class Histogram:
+    """Counts in bins that are linear inside each power of two: 32 bins an octave.
+
+    A value is off by at most half a bin, 1/64 of it (1.6 %). Magnitudes below
+    2**-64 count as zero and those above 2**64 fall into the last bin, so there
+    are at most about 8,000 bins.
+    """
+
+    __slots__ = ("_bins",)
+
+    _BINS = 32
+    _LIMIT = 64
+
+    def __init__(self) -> None:
+        self._bins: dict[int, int] = {}
+
+    def insert(self, values: Sequence[float]) -> None:
+        """Count values."""
+        bins, octaves, limit, frexp = self._bins, self._BINS, self._LIMIT, math.frexp
+        for value in values:
+            fraction, exponent = frexp(value)
+            if exponent > limit:
+                fraction, exponent = math.copysign(_BELOW_ONE, fraction), limit
+            # 0 for zero, rising with the value, negative below zero.
+            if fraction == 0.0 or exponent <= -limit:
+                index = 0
+            elif fraction > 0:
+                index = (exponent + limit) * octaves + int(fraction * 2 * octaves) - octaves + 1
+            else:
+                index = -(exponent + limit) * octaves + int(fraction * 2 * octaves) + octaves - 1
+            bins[index] = bins.get(index, 0) + 1
+
+    @classmethod
+    def _middle(cls, index: int) -> float:
+        if index == 0:
+            return 0.0
+        exponent, position = divmod(abs(index) - 1, cls._BINS)
+        middle = math.ldexp((position + cls._BINS + 0.5) / (2 * cls._BINS), exponent - cls._LIMIT)
+        return middle if index > 0 else -middle
+
+    def quantiles(self, wanted: Sequence[float]) -> list[float]:
+        """The values that the fractions *wanted* (rising, 0 to 1) stay below, by the middles of bins."""
+        total = sum(self._bins.values())
+        result: list[float] = []
+        bins = iter(sorted(self._bins.items()))
+        index, passed = 0, 0
+        for fraction in wanted:
+            rank = fraction * (total - 1)
+            while passed <= rank and passed < total:
+                index, here = next(bins)
+                passed += here
+            result.append(self._middle(index))
+        return result
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._bins.clear()
+
+
+def _probe_stack(depth: int) -> None:
+    """Raise `RecursionError` now if *depth* more calls would, before anything is half done."""
+    if depth:
+        _probe_stack(depth - 1)
+
+
+class DistributionCore:
+    """Observed numbers, summed up in bounded memory.
+
+    `observe` appends to a short list that is folded in when somebody reads or
+    when it has 256 values, which makes it cheap and safe to call from any
+    thread, from finalisers and from signal handlers.
+
+    Args:
+        integral: what is observed is whole.
+    """
+
+    __slots__ = (
+        "_count", "_folding", "_high", "_histogram", "_low", "_pending", "_recent", "_reservoir", "_sorted", "_sum",
+    )  # fmt: skip
+
+    def __init__(self, integral: bool) -> None:
+        self._pending: list[float] = []
+        self._folding = False
+        self._reservoir: list[float] = []
+        self._sorted: list[float] | None = None
+        self._histogram = Histogram()
+        self._count = 0
+        self._sum: float = 0
+        self._low: float = 0
+        self._high: float = 0
+        self._recent: float = 0
+
+    def observe(self, value: float) -> None:
+        """Take in one number, finite and of up to 64 bits if it is whole. Never raises and never waits."""
+        pending = self._pending
+        pending.append(value)
+        if len(pending) >= _FOLD_AT and LOCK.acquire(blocking=False):
+            try:
+                _probe_stack(_FOLD_DEPTH)
+                self._fold()
+            except RecursionError:
+                pass  # near the recursion limit: the values wait for the next fold
+            finally:
+                LOCK.release()
+
+    def _fold(self) -> None:
+        """Work the pending values in; the caller holds the lock.
+
+        A finaliser that runs meanwhile in this thread may come here again: its
+        values then wait for the next fold.
+        """
+        if self._folding:
+            return
+        self._folding = True
+        try:
+            pending = self._pending
+            amount = len(pending)
+            values = pending[:amount]
+            del pending[:amount]
+            if values:
+                self._insert(values)
+        finally:
+            self._folding = False
+
+    def _insert(self, values: list[float]) -> None:
+        low, high = min(values), max(values)
+        if self._count == 0:
+            self._low, self._high = low, high
+        else:
+            self._low, self._high = min(self._low, low), max(self._high, high)
+        self._sum += sum(values)
+        self._recent = values[-1]
+        self._histogram.insert(values)
+        self._sample(values)
+        self._count += len(values)
+
+    def _sample(self, values: list[float]) -> None:
+        """Keep the first 64 values; of later ones each takes a place drawn among the last 1,024."""
+        reservoir, rand = self._reservoir, random.random
+        room = RESERVOIR_SIZE - len(reservoir)
+        if room > 0:
+            reservoir.extend(values[:room])
+            self._sorted = None
+            values = values[room:]
+        for count, value in enumerate(values, max(self._count, RESERVOIR_SIZE)):
+            place = int(rand() * (count if count < WINDOW else WINDOW))
+            if place < RESERVOIR_SIZE:
+                reservoir[place] = value
+                self._sorted = None
+
+    def look(
+        self, lifetime: Sequence[float] = ()
+    ) -> tuple[int, float, float, float, float, Sequence[float], Sequence[float]]:
+        """Everything at one moment: count, sum, low, high, recent, the sorted reservoir, *lifetime* quantiles."""
+        with LOCK:
+            self._fold()
+            # What a finaliser or signal handler observes meanwhile waits.
+            before, self._folding = self._folding, True
+            try:
+                if self._sorted is None:
+                    self._sorted = sorted(self._reservoir)
+                quantiles = self._histogram.quantiles(lifetime) if lifetime else ()
+                return self._count, self._sum, self._low, self._high, self._recent, self._sorted, quantiles
+            finally:
+                self._folding = before
+
+    def reset(self) -> None:
+        """Forget all observations."""
+        with LOCK:
+            self._pending.clear()
+            self._reservoir.clear()
+            self._sorted = None
+            self._histogram.clear()
+            self._count = 0
+            self._sum = self._low = self._high = self._recent = 0
+
+
+class _ValueCore:
+    __slots__ = ("_observe", "distribution", "key")
+
+    def __init__(self, key: SeriesKey, distribution: Distribution) -> None:
+        self.key = key
+        self.distribution = distribution
+        self._observe = distribution.observe
+
+    def convert(self, value: object) -> None:
+        """Observe *value* if it can be made a number of the right kind, and report it otherwise."""
+        raise NotImplementedError
+
+
+class IntValCore(_ValueCore):
+    """Observes integers; what is none, or too large, goes to `convert` of the class below."""
+
+    __slots__ = ()
+
+    def observe(self, value: int) -> None:
+        """Take in one number. Never raises."""
+        if type(value) is int and SMALLEST_WHOLE <= value <= LARGEST_WHOLE:
+            self._observe(value)
+        else:
+            self.convert(value)
+
+
+class FloatValCore(_ValueCore):
+    """Observes floating-point numbers; what is none, or not finite, goes to `convert` of the class below."""
+
+    __slots__ = ()
+
+    def observe(self, value: float) -> None:
+        """Take in one number. Never raises."""
+        if type(value) is float and -LARGEST <= value <= LARGEST:
+            self._observe(value)
+        else:
+            self.convert(value)
+
+
+class DurationValCore(_ValueCore):
+    """Observes seconds; what is no float, or too large, goes to `convert` of the class below."""
+
+    __slots__ = ()
+
+    def observe(self, value: float | timedelta) -> None:
+        """Take in one duration: seconds as a float, or a `timedelta`. Never raises."""
+        if type(value) is float and -_MOST_SECONDS < value < _MOST_SECONDS:
+            self._observe(round(value * 1e9))
+        else:
+            self.convert(value)
+
+
+class CounterCore:
+    """A number that goes up and down, with the highest and lowest it had.
+
+    Follows ``counter.go`` of the original, without its wrap-around at 64 bits.
+    Counting relies on what `monkit_core.engine.pure.spans` says of the interpreter lock.
+    """
+
+    __slots__ = ("_value", "highest", "lowest")
+
+    def __init__(self) -> None:
+        self._value = 0
+        self.highest: int | None = None
+        """``None`` before the first use."""
+        self.lowest: int | None = None
+
+    def set(self, value: int) -> int:
+        """Make it *value*; returns what it was."""
+        before, self._value = self._value, value
+        self._stretch(value)
+        return before
+
+    def inc(self, amount: int = 1) -> int:
+        """Add *amount*; returns the new value."""
+        self._value = value = self._value + amount
+        self._stretch(value)
+        return value
+
+    def dec(self, amount: int = 1) -> int:
+        """Take *amount* away; returns the new value."""
+        return self.inc(-amount)
+
+    def _stretch(self, value: int) -> None:
+        if self.highest is None or value > self.highest:
+            self.highest = value
+        if self.lowest is None or value < self.lowest:
+            self.lowest = value
+
+    @property
+    def value(self) -> int:
+        """The number now."""
+        return self._value
+
+    def clear(self) -> None:
+        """Start anew."""
+        self._value, self.highest, self.lowest = 0, None, None
+
+
+class MeterCore:
+    """What a mark changes of a meter: the count of its newest slice, while that is open.
+
+    Attributes:
+        count: of the newest slice.
+        closes_ns: when that ends; marks after it go to `advance` of the class below first.
+    """
+
+    __slots__ = ("clock", "closes_ns", "count")
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self.clock = clock
+        self.count = 0
+        self.closes_ns = 0
+
+    def mark(self, amount: int = 1) -> None:
+        """Count *amount* now."""
+        now = self.clock()
+        if now > self.closes_ns:
+            self.advance(now)
+        self.count += amount
+
+    def advance(self, now_ns: int) -> None:
+        """Close the slice that ended before *now_ns*."""
+        raise NotImplementedError

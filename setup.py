@@ -1,0 +1,20 @@
+"""Builds the compiled engine, which is optional.
+
+Where it cannot be compiled the package installs without it, and with
+``MONKIT_PURE=1`` it is left out, which makes the wheel one for every machine.
+"""
+
+import os
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+NATIVE = Extension(
+    "monkit_core.engine.native",
+    ["monkit_core/engine/native.pyx"],
+    depends=[f"monkit_core/engine/native{end}" for end in (".h", "_numbers.pxi", "_calls.pxi")],
+    include_dirs=["monkit_core/engine"],
+    optional=True,
+)
+
+setup(ext_modules=[] if os.environ.get("MONKIT_PURE") else cythonize([NATIVE], build_dir="build/cython"))
