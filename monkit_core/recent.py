@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOUNDS_NS", "EVERY_NS", "LATENCY_CLASSES", "LEAST_RECORDS", "MOST_BUFFERED", "MOST_RECORDS", "RawRecord",
-    "RecentStore", "RecentTrace", "SpanRecord", "latency_class",
+    "RecentStore", "RecentTrace", "SpanRecord", "class_bounds", "latency_class",
 ]  # fmt: skip
 
 MOST_RECORDS = 1000
@@ -52,6 +52,11 @@ def latency_class(duration_ns: int) -> int:
         if duration_ns < bound:
             return index
     return LATENCY_CLASSES - 1
+
+
+def class_bounds(latency: int) -> tuple[int, int]:
+    """Nanoseconds from which on a duration is of this class, and from which on it is above."""
+    return (0, *BOUNDS_NS)[latency], (*BOUNDS_NS, 1 << 63)[latency]
 
 
 @dataclass(frozen=True, slots=True)

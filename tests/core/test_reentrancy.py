@@ -270,7 +270,7 @@ with AtEachLine() as signals:
     for number in range(2):
         use()
         registry.scope(f"own {number}").float_val("v", number=number).observe(1.5)
-of_calls = {"start", "finish", "_restore", "observe"} if engine.name == "pure" else set()
+of_calls = {"start", "finish", "observe"} if engine.name == "pure" else set()
 assert {"get", "_keep", "scope", "annotate"} | of_calls <= names(signals.lines), signals
 check_sums()
 """

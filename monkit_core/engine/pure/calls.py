@@ -9,15 +9,16 @@ who may move it.
 from __future__ import annotations
 
 import functools
-import math
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, cast
 
 from monkit_core.clock import monotonic_ns
-from monkit_core.engine.pure.spans import CURRENT, Span, Trace
+from monkit_core.engine.pure.spans import CURRENT, Span, Trace, raw_record
 from monkit_core.errors import error_name, is_panic, is_success
-from monkit_core.recent import BOUNDS_NS, LEAST_RECORDS, MOST_BUFFERED, MOST_RECORDS, RecentStore, latency_class
+from monkit_core.recent import LEAST_RECORDS, MOST_BUFFERED, MOST_RECORDS, RecentStore, latency_class
 from monkit_core.variables import set_variable
 
 if TYPE_CHECKING:
@@ -32,9 +33,8 @@ __all__ = [
     "start",
 ]
 
-_CLASS_BY_BITS = tuple(latency_class((1 << bits) >> 1) for bits in range(70))
-"""The class of the shortest duration that has so many bits; the longest is at most one above."""
-_BOUND_ABOVE = (*BOUNDS_NS, math.inf)
+_KEEPS_TABLE = sys.version_info < (3, 12)
+"""See `set_variable`, which these calls are too frequent for."""
 
 Recorder = Callable[[tuple[Any, ...], dict[str, Any]], tuple[str, ...]]
 """Turns the arguments of a call into the texts that its span keeps."""
@@ -53,7 +53,7 @@ def start(func: Func, args: tuple[str, ...] = (), *, trace: Trace | None = None,
     if trace is None and outer is not None:
         parent: Span | None = outer
         trace = outer.trace
-        parent_id = outer.id
+        parent_id = outer._id or outer.id
         caller: Func | None = outer.func
     else:
         parent = caller = None
@@ -62,8 +62,16 @@ def start(func: Func, args: tuple[str, ...] = (), *, trace: Trace | None = None,
     callers = func._callers
     if caller not in callers:
         callers.setdefault(caller, 0)
+    siblings = trace.live._roots if parent is None else parent._children
+    if siblings is None:
+        siblings = _first_children(cast("Span", parent))
     span = Span(func, trace, parent, parent_id, outer, args)
-    set_variable(CURRENT, span)
+    if _KEEPS_TABLE:
+        kept = copy_context()
+        CURRENT.set(span)
+        del kept
+    else:
+        CURRENT.set(span)
     # No call up to the next comment: nothing can raise while the span is half registered.
     # (What `finish` needs of the stack, the lines above have just used.)
     func.current = current = func.current + 1
@@ -71,21 +79,25 @@ def start(func: Func, args: tuple[str, ...] = (), *, trace: Trace | None = None,
         func.highwater = current
     callers[caller] += 1
     trace.span_count += 1
-    live = trace.live
-    if parent is None:
-        live._roots[span] = None
-    else:
-        parent._children[span] = None
+    siblings[span] = None
     # Registered.
     if parent is None:
-        if live.trace_callbacks and not trace.announced:
+        if trace.live.trace_callbacks and not trace.announced:
             trace.announced = True
-            live.trace_started(trace)
+            trace.live.trace_started(trace)
     elif parent.finish_ns:
         _orphan(parent, span)
     if trace.observers or func.observers:
-        live.span_started(span)
+        trace.live.span_started(span)
     return span
+
+
+def _first_children(parent: Span) -> dict[Span, None]:
+    """The dictionary of the children of *parent*, which has none yet."""
+    made: dict[Span, None] = {}
+    if parent._children is None:  # else another thread, or a finaliser, was faster
+        parent._children = made
+    return parent._children
 
 
 def finish(span: Span, error: BaseException | None = None) -> None:
@@ -96,6 +108,8 @@ def finish(span: Span, error: BaseException | None = None) -> None:
     span.finish_ns = now
     func = span.func
     trace = span.trace
+    live = trace.live
+    parent = span.parent
     func.current -= 1
     trace.span_count -= 1
     if error is None or not _record_failure(span, error, now):
@@ -104,58 +118,75 @@ def finish(span: Span, error: BaseException | None = None) -> None:
     if span._children:
         for child in tuple(span._children):
             _orphan(span, child)
-    live = trace.live
-    parent = span.parent
     if span.orphaned:
         live._orphans.pop(span, None)
     elif parent is None:
         live._roots.pop(span, None)
-    else:
+    elif parent._children is not None:
         parent._children.pop(span, None)
-    _restore(span)
+    outer = span.outer
+    if CURRENT.get() is not span or (outer is not None and outer.finish_ns):
+        _restore(span)
+    elif _KEEPS_TABLE:
+        kept = copy_context()
+        CURRENT.set(outer)
+        del kept
+    else:
+        CURRENT.set(outer)
     span.parent = None
     if live.recent is not None:
-        _record(span, live.recent)
+        records = trace._records
+        if (
+            error is not None
+            or now >= func._due_ns
+            or not func._usual_from_ns <= now - span.start_ns < func._usual_to_ns
+        ):
+            _record(span, live.recent)
+        elif trace.span_count == 0 or records is None or len(records) >= LEAST_RECORDS:
+            _leave_record(span)
+        else:
+            live.buffered += 1
+            records.append(span)
     if trace.observers or func.observers:
         live.span_finished(span, error)
 
 
 def _record(span: Span, recent: RecentStore) -> None:
-    """Leave a record in the trace; keep the tree below *span* if it is time for one."""
-    func, trace = span.func, span.trace
-    kind = span.error_name
+    """Leave a record in the trace; bring the tree below *span* to the store if it is time for one."""
+    func, trace, kind = span.func, span.trace, span.error_name
     if kind is None:
-        duration_ns = span.finish_ns - span.start_ns
-        latency = _CLASS_BY_BITS[duration_ns.bit_length()]
-        if duration_ns >= _BOUND_ABOVE[latency]:
-            latency += 1
-        is_due = span.finish_ns >= func._due_ns[latency]
+        latency = latency_class(span.finish_ns - span.start_ns)
+        is_due = func.class_is_due(latency, span.finish_ns)
     else:
         is_due = span.finish_ns >= func._error_due_ns.get(kind, 0)
-    is_last = trace.span_count == 0
-    records = trace._records
-    if records is None:
-        if is_last and not is_due:
-            return  # nobody would ever see it
-        records = trace._records = deque(maxlen=MOST_RECORDS)
+    records = _leave_record(span, even_if_last=is_due)
+    if is_due and records is not None:
+        recent.bring(latency if kind is None else kind, trace, map(raw_record, reversed(records.copy())))
+
+
+def _leave_record(span: Span, *, even_if_last: bool = False) -> deque[Span] | None:
+    """Leave *span* in its trace; the records that are there then, ``None`` if nobody would ever see them."""
+    trace = span.trace
     live = trace.live
+    records = trace._records
+    is_last = trace.span_count == 0
+    if records is None:
+        if is_last and not even_if_last:
+            return None
+        records = deque(maxlen=MOST_RECORDS)
+        if trace._records is None:  # else another thread, or a finaliser, was faster
+            trace._records = records
     size = len(records)
     if size == MOST_RECORDS or (size >= LEAST_RECORDS and live.buffered >= MOST_BUFFERED):
         records.popleft()
         trace.records_dropped += 1
     else:
         live.buffered += 1
-    records.append(
-        (
-            func, span.id, span.parent_id, span.start_ns, span.finish_ns, kind, span.panicked, span.orphaned, span.args,
-            span.annotations if span._annotations else (),
-        )
-    )  # fmt: skip
-    if is_due:
-        recent.bring(latency if kind is None else kind, trace, reversed(records.copy()))
+    records.append(span)
     if is_last:
         trace._records = None
         live.buffered -= len(records)
+    return records
 
 
 def _record_failure(span: Span, error: BaseException, now: int) -> bool:
@@ -176,7 +207,7 @@ def _record_failure(span: Span, error: BaseException, now: int) -> bool:
 
 def _orphan(parent: Span, child: Span) -> None:
     """Move *child*, which outlives *parent*, to the roots of the live list."""
-    if parent._children.pop(child, child) is child:
+    if parent._children is None or parent._children.pop(child, child) is child:
         return  # it ended, or another thread moves it
     child.orphaned = True
     orphans = child.trace.live._orphans

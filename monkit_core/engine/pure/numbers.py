@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ __all__ = [
 
 RESERVOIR_SIZE = 64
 WINDOW = 1024
+_PASSED_OVER = 1 / math.log(1 - RESERVOIR_SIZE / WINDOW)
 _FOLD_AT = 256
 _FOLD_DEPTH = 8
 _MOST_SECONDS = 9.2e9  # just below 2**63 nanoseconds
@@ -44,21 +46,39 @@ class Histogram:
     def __init__(self) -> None:
         self._bins: dict[int, int] = {}
 
-    def insert(self, values: Sequence[float]) -> None:
-        """Count values."""
-        bins, octaves, limit, frexp = self._bins, self._BINS, self._LIMIT, math.frexp
-        for value in values:
-            fraction, exponent = frexp(value)
-            if exponent > limit:
-                fraction, exponent = math.copysign(_BELOW_ONE, fraction), limit
-            # 0 for zero, rising with the value, negative below zero.
-            if fraction == 0.0 or exponent <= -limit:
-                index = 0
-            elif fraction > 0:
-                index = (exponent + limit) * octaves + int(fraction * 2 * octaves) - octaves + 1
-            else:
-                index = -(exponent + limit) * octaves + int(fraction * 2 * octaves) + octaves - 1
-            bins[index] = bins.get(index, 0) + 1
+    def insert(self, ordered: Sequence[float]) -> None:
+        """Count values, which come in rising order: so each bin that they hit is looked at once."""
+        bins = self._bins
+        place, size = 0, len(ordered)
+        while place < size:
+            index = self._index(ordered[place])
+            end = max(self._end(index, ordered, place), place + 1)
+            bins[index] = bins.get(index, 0) + end - place
+            place = end
+
+    @classmethod
+    def _index(cls, value: float) -> int:
+        """The bin of *value*: 0 for zero, rising with the value, negative below zero."""
+        fraction, exponent = math.frexp(value)
+        if exponent > cls._LIMIT:
+            fraction, exponent = math.copysign(_BELOW_ONE, fraction), cls._LIMIT
+        if fraction == 0.0 or exponent <= -cls._LIMIT:
+            return 0
+        index = (exponent + cls._LIMIT - 1) * cls._BINS + int(abs(fraction) * 2 * cls._BINS) - cls._BINS + 1
+        return index + cls._BINS if fraction > 0 else -index - cls._BINS
+
+    @classmethod
+    def _end(cls, index: int, ordered: Sequence[float], place: int) -> int:
+        """Where in *ordered*, from *place* on, the values above bin *index* begin."""
+        exponent, position = divmod(abs(index) - 1, cls._BINS)
+        exponent -= cls._LIMIT
+        if index < 0:
+            return bisect_right(ordered, -math.ldexp((position + cls._BINS) / (2 * cls._BINS), exponent), place)
+        if index == 0:
+            return bisect_left(ordered, math.ldexp(0.5, 1 - cls._LIMIT), place)
+        if exponent == cls._LIMIT and position == cls._BINS - 1:
+            return len(ordered)
+        return bisect_left(ordered, math.ldexp((position + 1 + cls._BINS) / (2 * cls._BINS), exponent), place)
 
     @classmethod
     def _middle(cls, index: int) -> float:
@@ -153,30 +173,36 @@ class DistributionCore:
             self._folding = False
 
     def _insert(self, values: list[float]) -> None:
-        low, high = min(values), max(values)
+        ordered = sorted(values)
+        low, high = ordered[0], ordered[-1]
         if self._count == 0:
             self._low, self._high = low, high
         else:
             self._low, self._high = min(self._low, low), max(self._high, high)
         self._sum += sum(values)
         self._recent = values[-1]
-        self._histogram.insert(values)
+        self._histogram.insert(ordered)
         self._sample(values)
         self._count += len(values)
 
     def _sample(self, values: list[float]) -> None:
-        """Keep the first 64 values; of later ones each takes a place drawn among the last 1,024."""
-        reservoir, rand = self._reservoir, random.random
-        room = RESERVOIR_SIZE - len(reservoir)
-        if room > 0:
-            reservoir.extend(values[:room])
-            self._sorted = None
-            values = values[room:]
-        for count, value in enumerate(values, max(self._count, RESERVOIR_SIZE)):
-            place = int(rand() * (count if count < WINDOW else WINDOW))
+        """Keep the first 64 values; of later ones each takes a place drawn among the last 1,024.
+
+        Where one in sixteen is kept, it is drawn how many are passed over, not for each whether it is.
+        """
+        reservoir, rand, amount = self._reservoir, random.random, len(values)
+        taken = min(max(RESERVOIR_SIZE - len(reservoir), 0), amount)
+        reservoir.extend(values[:taken])
+        early = min(max(WINDOW - self._count, taken), amount)
+        for index in range(taken, early):
+            place = int(rand() * (self._count + index))
             if place < RESERVOIR_SIZE:
-                reservoir[place] = value
-                self._sorted = None
+                reservoir[place] = values[index]
+        index = early
+        while (index := index + int(math.log(1.0 - rand()) * _PASSED_OVER)) < amount:
+            reservoir[int(rand() * RESERVOIR_SIZE)] = values[index]
+            index += 1
+        self._sorted = None
 
     def look(
         self, lifetime: Sequence[float] = ()

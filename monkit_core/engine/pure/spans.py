@@ -18,14 +18,14 @@ from monkit_core import ids, notes
 from monkit_core.clock import NS_PER_S, monotonic_ns
 from monkit_core.errors import MOST_ERROR_NAMES, OTHER_ERRORS
 from monkit_core.locks import LOCK
-from monkit_core.recent import LATENCY_CLASSES, RawRecord, RecentStore
+from monkit_core.recent import LATENCY_CLASSES, RawRecord, RecentStore, class_bounds
 
 if TYPE_CHECKING:
     from monkit_core.distribution import Distribution
     from monkit_core.func import Func
     from monkit_core.span import Live, SpanObserver
 
-__all__ = ["CURRENT", "FuncCore", "LiveCore", "Span", "Trace"]
+__all__ = ["CURRENT", "FuncCore", "LiveCore", "Span", "Trace", "raw_record"]
 
 
 class LiveCore:
@@ -64,7 +64,7 @@ class LiveCore:
             span.trace.span_count -= 1
         self._roots.pop(span, None)
         self._orphans.pop(span, None)
-        if span.parent is not None:
+        if span.parent is not None and span.parent._children is not None:
             span.parent._children.pop(span, None)
 
 
@@ -82,8 +82,8 @@ class FuncCore:
     """
 
     __slots__ = (
-        "_callers", "_due_ns", "_error_due_ns", "_errors", "current", "failure_times", "highwater", "live", "observers",
-        "panics", "success_times",
+        "_callers", "_class_due_ns", "_due_ns", "_error_due_ns", "_errors", "_usual_from_ns", "_usual_to_ns", "current",
+        "failure_times", "highwater", "live", "observers", "panics", "success_times",
     )  # fmt: skip
 
     def __init__(self, live: Live, success_times: Distribution, failure_times: Distribution) -> None:
@@ -97,7 +97,9 @@ class FuncCore:
         self._errors: dict[str, int] = {}
         self._error_due_ns: dict[str, int] = {}
         self._callers: dict[Func | None, int] = {}
-        self._due_ns = [0] * LATENCY_CLASSES  # when the next tree of each class may be kept
+        self._class_due_ns = [0] * LATENCY_CLASSES  # when the next tree of each class may be kept
+        # The same of the class that came last, and its bounds: most calls need not look further.
+        self._due_ns = self._usual_from_ns = self._usual_to_ns = 0
 
     @property
     def callers(self) -> dict[Func | None, int]:
@@ -122,10 +124,23 @@ class FuncCore:
             errors[name] += 1
         self.failure_times.observe(duration_ns)
 
+    def class_is_due(self, latency: int, now_ns: int) -> bool:
+        """Whether a tree of this latency class may be kept; the class becomes the usual one."""
+        due_ns = self._class_due_ns[latency]
+        low_ns, high_ns = class_bounds(latency)
+        # A reader between two of these finds an empty range, or the wrong due time of a second at the most.
+        self._usual_to_ns = 0
+        self._due_ns = due_ns
+        self._usual_from_ns = low_ns
+        self._usual_to_ns = high_ns
+        return now_ns >= due_ns
+
     def postpone(self, kind: int | str, due_ns: int) -> None:
         """Let the next tree of a latency class, or of an error, be kept at *due_ns* (monotonic) or later."""
         if isinstance(kind, int):
-            self._due_ns[kind] = due_ns
+            self._class_due_ns[kind] = due_ns
+            if class_bounds(kind)[0] == self._usual_from_ns:
+                self._due_ns = due_ns
             return
         due = self._error_due_ns
         if kind not in due and len(due) >= MOST_ERROR_NAMES:
@@ -160,13 +175,13 @@ class Trace:
         self.observers: tuple[SpanObserver, ...] = ()
         self.records_dropped = 0
         """How many records of finished spans went because newer ones came."""
-        self._records: deque[RawRecord] | None = None
+        self._records: deque[Span] | None = None
         self._values: dict[object, object] | None = None
 
     @property
     def records(self) -> tuple[RawRecord, ...]:
         """Of its finished spans, as long as it runs: the latest 1,000 at the most, in the order of their ends."""
-        return tuple(self._records.copy()) if self._records else ()
+        return tuple(map(raw_record, self._records.copy())) if self._records else ()
 
     def get(self, key: object) -> object:
         """A value of the trace, such as ``sampled``; ``None`` if it was never set."""
@@ -205,7 +220,6 @@ class Span:
         trace: the trace it belongs to.
         parent: the span it was called from, while this one runs; ``None`` at a root.
         parent_id: 64 bits, ``None`` at the root of a trace; kept when the parent has ended.
-        id: 63 bits.
         start_ns: monotonic nanoseconds.
         finish_ns: the same clock, 0 while it runs.
         outer: what was the current span before, and will be again.
@@ -218,7 +232,7 @@ class Span:
     """
 
     __slots__ = (
-        "_annotations", "_children", "annotations_dropped", "args", "error_name", "finish_ns", "func", "id",
+        "_annotations", "_children", "_id", "annotations_dropped", "args", "error_name", "finish_ns", "func",
         "orphaned", "outer", "panicked", "parent", "parent_id", "progressed", "start_ns", "trace",
     )  # fmt: skip
 
@@ -237,21 +251,29 @@ class Span:
         self.parent_id = parent_id
         self.outer = outer
         self.args = args
-        self.id = ids.span_id()
+        self._id = 0
         self.finish_ns = 0
         self.orphaned = False
         self.panicked = False
         self.error_name: str | None = None
-        self._children: dict[Span, None] = {}
+        self._children: dict[Span, None] | None = None
         self._annotations: list[tuple[str, str]] | None = None
         self.annotations_dropped = 0
         self.progressed: tuple[float, float | None] | None = None
         self.start_ns = monotonic_ns()
 
     @property
+    def id(self) -> int:
+        """63 bits; drawn when somebody asks, as most spans come and go unseen."""
+        if not self._id:
+            drawn = ids.span_id()
+            self._id = self._id or drawn
+        return self._id
+
+    @property
     def children(self) -> tuple[Span, ...]:
         """Its spans that run now, in the order they started."""
-        return tuple(self._children.copy())
+        return tuple(self._children.copy()) if self._children else ()
 
     @property
     def annotations(self) -> tuple[tuple[str, str], ...]:
@@ -290,6 +312,14 @@ class Span:
     def __repr__(self) -> str:
         state = "finished" if self.finish_ns else "running"
         return f"<Span {self.id:016x} of {self.func.full_name}, {state}>"
+
+
+def raw_record(span: Span) -> RawRecord:
+    """What is kept of a finished span."""
+    return (
+        span.func, span.id, span.parent_id, span.start_ns, span.finish_ns, span.error_name, span.panicked,
+        span.orphaned, span.args, span.annotations,
+    )  # fmt: skip
 
 
 CURRENT: ContextVar[Span | None] = ContextVar("monkit_span", default=None)
