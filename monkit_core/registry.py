@@ -87,6 +87,19 @@ class Registry:
             yield depth, span
             waiting.extend((depth + 1, child) for child in reversed(_by_start(list(span.children))))
 
+    def thread_spans(self) -> dict[int, Span]:
+        """Of each thread that started spans which still run, the one that it started last.
+
+        That is the current span of a thread which runs a call; in a thread with an event loop it is the latest of
+        all its tasks, and the task's own context says which is whose. Keys are those of `sys._current_frames`.
+        """
+        latest: dict[int, Span] = {}
+        for _, span in self.all_spans():
+            known = latest.get(span.thread_id)
+            if known is None or known.start_ns <= span.start_ns:
+                latest[span.thread_id] = span
+        return latest
+
     def observe_traces(self, callback: Callable[[Trace], object]) -> Callable[[], None]:
         """Call *callback* with every new trace; returns what ends that.
 

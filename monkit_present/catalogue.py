@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
@@ -133,6 +134,18 @@ HEALTH: Page[None] = Page(
     "/health", "that the port answers", lambda request: None, (Format("", PLAIN_TEXT, lambda _: ["ok\n"]),)
 )
 
+VERSION: Page[dict[str, str]] = Page(
+    "/version",
+    "what runs: version, engine (native or pure), Python",
+    lambda request: {
+        "version": _version(),
+        "engine": engine.name,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+    },
+    (Format("", JSON, lambda fields: [json.message(fields)]),),
+)
+
 OPENAPI: Page[bytes] = Page(
     "/openapi.json",
     "these pages for programs, as OpenAPI 3.1",
@@ -140,5 +153,5 @@ OPENAPI: Page[bytes] = Page(
     (Format("", JSON, lambda document: [document]),),
 )
 
-PAGES = (INDEX, PS, FUNCS, STATS, REMOTE, TRACE, HEALTH, OPENAPI, SIGN_IN, SIGN_OUT)
+PAGES = (INDEX, PS, FUNCS, STATS, REMOTE, TRACE, HEALTH, VERSION, OPENAPI, SIGN_IN, SIGN_OUT)
 """Every page, those with the longer path first where two begin alike."""

@@ -31,6 +31,7 @@ from monkit_core.recent import MOST_RECORDS as _MOST_RECORDS
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
+    unsigned long PyThread_get_thread_ident()
     int PyContextVar_Get(PyObject* variable, PyObject* default, PyObject** value) except -1
 
 cdef extern from "native.h":
@@ -365,6 +366,7 @@ cdef class Span:
     cdef object _token  # of the change that made it current
     cdef uint64_t _id, _parent_id
     cdef bint _has_parent
+    cdef readonly unsigned long thread_id
     cdef public int64_t start_ns
     cdef public int64_t finish_ns
     cdef readonly bint orphaned
@@ -530,6 +532,7 @@ cdef Span begin(FuncCore func, tuple args, Trace trace, object remote_parent):
     else:
         span._remote_parent = remote_parent
     span._token = set_current(span)
+    span.thread_id = PyThread_get_thread_ident()
     live = trace.live
     span.start_ns = monkit_now()
     # Neither Python code nor another thread runs up to the next comment.

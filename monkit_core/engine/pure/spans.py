@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from monkit_core import ids, notes
@@ -220,6 +221,7 @@ class Span:
         trace: the trace it belongs to.
         parent: the span it was called from, while this one runs; ``None`` at a root.
         parent_id: 64 bits, ``None`` at the root of a trace; kept when the parent has ended.
+        thread_id: of the thread it started in, as `threading.get_ident` has it.
         start_ns: monotonic nanoseconds.
         finish_ns: the same clock, 0 while it runs.
         outer: what was the current span before, and will be again.
@@ -233,7 +235,7 @@ class Span:
 
     __slots__ = (
         "_annotations", "_children", "_id", "annotations_dropped", "args", "error_name", "finish_ns", "func",
-        "orphaned", "outer", "panicked", "parent", "parent_id", "progressed", "start_ns", "trace",
+        "orphaned", "outer", "panicked", "parent", "parent_id", "progressed", "start_ns", "thread_id", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -260,6 +262,7 @@ class Span:
         self._annotations: list[tuple[str, str]] | None = None
         self.annotations_dropped = 0
         self.progressed: tuple[float, float | None] | None = None
+        self.thread_id = get_ident()
         self.start_ns = monotonic_ns()
 
     @property
