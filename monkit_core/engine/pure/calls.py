@@ -23,6 +23,7 @@ from monkit_core.variables import set_variable
 
 if TYPE_CHECKING:
     from monkit_core.func import Func
+    from monkit_core.span import Live
 
 __all__ = [
     "Recorder",
@@ -136,57 +137,53 @@ def finish(span: Span, error: BaseException | None = None) -> None:
     span.parent = None
     if live.recent is not None:
         records = trace._records
-        if (
-            error is not None
-            or now >= func._due_ns
-            or not func._usual_from_ns <= now - span.start_ns < func._usual_to_ns
-        ):
+        is_usual = func._usual_from_ns <= now - span.start_ns < func._usual_to_ns
+        if error is not None or not is_usual or now >= func._due_ns:
             _record(span, live.recent)
-        elif trace.span_count == 0 or records is None or len(records) >= LEAST_RECORDS:
-            _leave_record(span)
-        else:
-            live.buffered += 1
-            records.append(span)
+        elif records is not None and trace.span_count:
+            _append(records, span, trace, live)
+        elif records is not None or trace.span_count:  # else the only span of a trace that ends: nobody would see it
+            _record(span, live.recent)
     if trace.observers or func.observers:
         live.span_finished(span, error)
+
+
+def _append(records: deque[Span], span: Span, trace: Trace, live: Live) -> None:
+    """Add a record; where there is no room, the oldest goes."""
+    size = len(records)
+    if size == MOST_RECORDS:  # its greatest length: the oldest goes by itself
+        trace.records_dropped += 1
+    elif size < LEAST_RECORDS or live.buffered < MOST_BUFFERED:
+        live.buffered += 1
+    else:
+        records.popleft()
+        trace.records_dropped += 1
+    records.append(span)
 
 
 def _record(span: Span, recent: RecentStore) -> None:
     """Leave a record in the trace; bring the tree below *span* to the store if it is time for one."""
     func, trace, kind = span.func, span.trace, span.error_name
+    live = trace.live
     if kind is None:
         latency = latency_class(span.finish_ns - span.start_ns)
         is_due = func.class_is_due(latency, span.finish_ns)
     else:
         is_due = span.finish_ns >= func._error_due_ns.get(kind, 0)
-    records = _leave_record(span, even_if_last=is_due)
-    if is_due and records is not None:
-        recent.bring(latency if kind is None else kind, trace, map(raw_record, reversed(records.copy())))
-
-
-def _leave_record(span: Span, *, even_if_last: bool = False) -> deque[Span] | None:
-    """Leave *span* in its trace; the records that are there then, ``None`` if nobody would ever see them."""
-    trace = span.trace
-    live = trace.live
-    records = trace._records
     is_last = trace.span_count == 0
+    records = trace._records
     if records is None:
-        if is_last and not even_if_last:
-            return None
+        if is_last and not is_due:
+            return  # nobody would ever see it
         records = deque(maxlen=MOST_RECORDS)
         if trace._records is None:  # else another thread, or a finaliser, was faster
             trace._records = records
-    size = len(records)
-    if size == MOST_RECORDS or (size >= LEAST_RECORDS and live.buffered >= MOST_BUFFERED):
-        records.popleft()
-        trace.records_dropped += 1
-    else:
-        live.buffered += 1
-    records.append(span)
+    _append(records, span, trace, live)
+    if is_due:
+        recent.bring(latency if kind is None else kind, trace, map(raw_record, reversed(records.copy())))
     if is_last:
         trace._records = None
         live.buffered -= len(records)
-    return records
 
 
 def _record_failure(span: Span, error: BaseException, now: int) -> bool:
