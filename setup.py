@@ -14,6 +14,7 @@ NATIVE = Extension(
     ["monkit_core/engine/native.pyx"],
     depends=[f"monkit_core/engine/native{end}" for end in (".h", "_numbers.pxi", "_calls.pxi")],
     include_dirs=["monkit_core/engine"],
+    extra_compile_args=[] if os.name == "nt" else ["-g0"],  # 2 MB of what nobody would look at
     optional=True,
 )
 
