@@ -15,7 +15,17 @@ NATIVE = Extension(
     depends=[f"monkit_core/engine/native{end}" for end in (".h", "_numbers.pxi", "_calls.pxi")],
     include_dirs=["monkit_core/engine"],
     extra_compile_args=[] if os.name == "nt" else ["-g0"],  # 2 MB of what nobody would look at
-    optional=True,
 )
 
-setup(ext_modules=[] if os.environ.get("MONKIT_PURE") else cythonize([NATIVE], build_dir="build/cython"))
+
+def extensions() -> list[Extension]:
+    """The compiled engine, unless it is to be left out."""
+    if os.environ.get("MONKIT_PURE"):
+        return []
+    made: list[Extension] = cythonize([NATIVE], build_dir="build/cython")
+    for extension in made:
+        extension.optional = True  # said here, because cythonize does not pass it on
+    return made
+
+
+setup(ext_modules=extensions())

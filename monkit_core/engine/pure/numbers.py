@@ -47,7 +47,22 @@ class Histogram:
         self._bins: dict[int, int] = {}
 
     def insert(self, ordered: Sequence[float]) -> None:
-        """Count values, which come in rising order: so each bin that they hit is looked at once."""
+        """Count values, which come in rising order."""
+        octaves = math.frexp(ordered[-1])[1] - math.frexp(ordered[0])[1] + 1
+        if ordered[0] < 0 or octaves * self._BINS * 4 > len(ordered):
+            bins, frexp, size, limit = self._bins, math.frexp, self._BINS, self._LIMIT
+            for value in ordered:
+                fraction, exponent = frexp(value)
+                if fraction > 0 and -limit < exponent <= limit:  # what `_index` says of these, without its call
+                    index = (exponent + limit - 1) * size + int(fraction * 2 * size) + 1
+                else:
+                    index = self._index(value)
+                bins[index] = bins.get(index, 0) + 1
+        else:
+            self._insert_close(ordered)
+
+    def _insert_close(self, ordered: Sequence[float]) -> None:
+        """The same of values that hit few bins: each of these is looked at once."""
         bins = self._bins
         place, size = 0, len(ordered)
         while place < size:
