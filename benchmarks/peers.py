@@ -143,7 +143,7 @@ def _opentelemetry_sdk(stack: ExitStack) -> Iterator[Peer]:
     off = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
     bare = TracerProvider(shutdown_on_exit=False)
     batch = TracerProvider(shutdown_on_exit=False)
-    batch.add_span_processor(BatchSpanProcessor(Drop()))
+    batch.add_span_processor(BatchSpanProcessor(Drop()))  # type: ignore[arg-type,unused-ignore]  # it has what an exporter needs
     stack.callback(batch.shutdown)
     for words, provider in (("sampled off", off), ("no processor", bare), ("batch processor", batch)):
         yield _of_tracer(f"OpenTelemetry SDK, {words}", provider.get_tracer("benchmarks"))
