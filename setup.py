@@ -12,7 +12,9 @@ from setuptools import Extension, setup
 NATIVE = Extension(
     "monkit_core.engine.native",
     ["monkit_core/engine/native.pyx"],
-    depends=[f"monkit_core/engine/native{end}" for end in (".h", "_numbers.pxi", "_calls.pxi")],
+    depends=[
+        f"monkit_core/engine/native{end}" for end in (".h", "_calls.pxi", "_figures.pxi", "_numbers.pxi", "_steps.pxi")
+    ],
     include_dirs=["monkit_core/engine"],
     extra_compile_args=[] if os.name == "nt" else ["-g0"],  # 2 MB of what nobody would look at
 )

@@ -15,9 +15,13 @@ from monkit_core.engine import DistributionCore
 
 __all__ = ["Distribution", "Summary"]
 
-_LIFETIME_QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999))
-_RESERVOIR_QUANTILES = (("r10", 0.1), ("r50", 0.5), ("r90", 0.9), ("r99", 0.99), ("rmax", 1.0))
-_LIFETIME = tuple(fraction for _, fraction in _LIFETIME_QUANTILES)
+_FIELDS = (
+    "count", "sum", "min", "max", "rmin", "ravg", "r10", "r50", "r90", "r99", "rmax", "recent",
+    "p50", "p90", "p99", "p999",
+)  # fmt: skip
+_RESERVOIR = (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)  # rmin to rmax
+_LIFETIME = (0.5, 0.9, 0.99, 0.999)  # p50 to p999
+_NOTHING = (("count",), (0.0,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,10 @@ class Distribution(DistributionCore):
     Follows ``dist.go`` of the original, with 64-bit values and a cached sort.
     """
 
-    __slots__ = ("_integral", "_scale")
+    __slots__ = ("_scale",)
 
     def __init__(self, *, integral: bool, scale: float = 1.0) -> None:
         super().__init__(integral)
-        self._integral = integral
         self._scale = scale
 
     @property
@@ -59,17 +62,9 @@ class Distribution(DistributionCore):
 
     def summary(self, quantiles: Sequence[float] = ()) -> Summary:
         """Everything at one moment; *quantiles* are fractions asked of the reservoir."""
-        count, total, low, high, recent, kept, _ = self.look()
-        return Summary(
-            count,
-            total,
-            low,
-            high,
-            recent,
-            self._cut(total / count) if count else 0,
-            self._average(kept),
-            tuple(self._quantile(kept, fraction) for fraction in quantiles),
-        )
+        found = self.figures(quantiles)
+        count, total, low, high, recent, average, kept_average = found[:7]
+        return Summary(int(count), total, low, high, recent, average, kept_average, found[7:])
 
     def quantile(self, fraction: float) -> float:
         """Estimate the value that *fraction* of recent observations stay below.
@@ -86,43 +81,18 @@ class Distribution(DistributionCore):
 
         Follows ``Query`` of the original's ``durdist.go``.
         """
-        return self._quantile(self.look()[5], fraction)
+        return self.figures((fraction,))[7]
+
+    def published(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """The published fields and their values: ``count``, and the rest once there is a value."""
+        found = self.figures(_RESERVOIR, _LIFETIME, self._scale)
+        if not found[0]:
+            return _NOTHING
+        count, total, low, high, recent, _, ravg, rmin, r10, r50, r90, r99, rmax, p50, p90, p99, p999 = found
+        return _FIELDS, (
+            float(count), total, low, high, rmin, ravg, r10, r50, r90, r99, rmax, recent, p50, p90, p99, p999,
+        )  # fmt: skip
 
     def fields(self) -> list[tuple[str, float]]:
-        """The published fields in their order: ``count``, and the rest once there is a value."""
-        count, total, low, high, recent, kept, lifetime = self.look(_LIFETIME)
-        if count == 0:
-            return [("count", 0.0)]
-        values = [
-            ("sum", total),
-            ("min", low),
-            ("max", high),
-            ("rmin", self._quantile(kept, 0.0)),
-            ("ravg", self._average(kept)),
-            *((field, self._quantile(kept, fraction)) for field, fraction in _RESERVOIR_QUANTILES),
-            ("recent", recent),
-            *(
-                (field, self._cut(min(max(value, low), high)))
-                for (field, _), value in zip(_LIFETIME_QUANTILES, lifetime, strict=True)
-            ),
-        ]
-        return [("count", float(count)), *((field, value / self._scale) for field, value in values)]
-
-    def _cut(self, value: float) -> float:
-        return int(value) if self._integral else value
-
-    def _average(self, kept: Sequence[float]) -> float:
-        return self._cut(sum(kept) / len(kept)) if kept else 0
-
-    def _quantile(self, kept: Sequence[float], fraction: float) -> float:
-        if not kept:
-            return 0
-        if fraction <= 0:
-            return kept[0]
-        if fraction >= 1:
-            return kept[-1]
-        position = fraction * (len(kept) - 1)
-        index = int(position)
-        below = kept[index]
-        above = kept[min(index + 1, len(kept) - 1)]
-        return self._cut(below + (position - index) * (above - below))
+        """The published fields in their order, each with its value."""
+        return list(zip(*self.published(), strict=True))

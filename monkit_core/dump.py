@@ -34,7 +34,7 @@ def dump(path: str | os.PathLike[str], registry: Registry | None = None) -> None
     unfinished = place.with_name(f"{place.name}.{os.getpid()}.{next(_numbers)}.part")
     try:
         with unfinished.open("w", encoding="utf-8") as file:
-            file.writelines(text.stats(shown.stats()))
+            file.writelines(text.series(shown.series()))
             file.write("\n")
             file.writelines(text.funcs(func_rows(shown)))
         unfinished.replace(place)

@@ -8,13 +8,17 @@ from monkit_core import ids
 from monkit_core.block import Block, RootBlock
 from monkit_core.distribution import Distribution
 from monkit_core.engine import FuncCore
-from monkit_core.series import SeriesKey, Stat, Tags
+from monkit_core.series import Series, SeriesKey, SeriesSource, Tags
 from monkit_core.span import CURRENT, Live, Trace
 
 __all__ = ["Func"]
 
+_CALLS = ("current", "highwater", "successes")
+_ERROR = ("count",)
+_FAILURES = ("errors", "panics", "failures", "total")
 
-class Func(FuncCore):
+
+class Func(FuncCore, SeriesSource):
     """The record of one function.
 
     Attributes:
@@ -32,7 +36,7 @@ class Func(FuncCore):
         live: the live spans of its registry.
     """
 
-    __slots__ = ("_keys", "id", "scope_name", "short_name", "tags")
+    __slots__ = ("_error_keys", "_keys", "id", "scope_name", "short_name", "tags")
 
     def __init__(self, live: Live, scope_name: str, short_name: str, tags: Tags = ()) -> None:
         super().__init__(live, Distribution(integral=True, scale=1e9), Distribution(integral=True, scale=1e9))
@@ -47,6 +51,7 @@ class Func(FuncCore):
             times.with_tag("kind", "success"),
             times.with_tag("kind", "failure"),
         )
+        self._error_keys: dict[str, SeriesKey] = {}  # by error name
         live.add_func(self)
 
     @property
@@ -80,29 +85,30 @@ class Func(FuncCore):
     def reset(self) -> None:
         """Forget figures and callers; calls that run now stay counted as running."""
         self.reset_counts()
+        self._error_keys = {}
         self.success_times.reset()
         self.failure_times.reset()
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterator[Series]:
         """Measurement ``function``, then ``function_times`` of successes and of failures."""
         counts, success_key, failure_key = self._keys
-        success, failure = self.success_times.fields(), self.failure_times.fields()
-        errors = self.errors
-        failures = sum(errors.values()) + self.panics
-        successes = success[0][1]
-        yield Stat(counts, "current", float(self.current))
-        yield Stat(counts, "highwater", float(self.highwater))
-        yield Stat(counts, "successes", successes)
+        success_fields, success = self.success_times.published()
+        failure_fields, failure = self.failure_times.published()
+        errors, panics, successes = self.errors, self.panics, success[0]
+        error_count = sum(errors.values())
+        failures = error_count + panics
+        yield counts, _CALLS, (float(self.current), float(self.highwater), successes)
         for name, count in errors.items():
-            yield Stat(counts.with_tag("error_name", name), "count", float(count))
-        yield Stat(counts, "errors", float(failures - self.panics))
-        yield Stat(counts, "panics", float(self.panics))
-        yield Stat(counts, "failures", float(failures))
-        yield Stat(counts, "total", successes + failures)
-        for field, value in success:
-            yield Stat(success_key, field, value)
-        for field, value in failure:
-            yield Stat(failure_key, field, value)
+            yield self._error_key(name), _ERROR, (float(count),)
+        yield counts, _FAILURES, (float(error_count), float(panics), float(failures), successes + failures)
+        yield success_key, success_fields, success
+        yield failure_key, failure_fields, failure
+
+    def _error_key(self, name: str) -> SeriesKey:
+        key = self._error_keys.get(name)
+        if key is None:
+            key = self._error_keys[name] = self._keys[0].with_tag("error_name", name)
+        return key
 
     def __repr__(self) -> str:
         return f"<Func {self.full_name}>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from types import TracebackType
 
@@ -14,7 +14,7 @@ from monkit_core.distribution import Distribution
 from monkit_core.engine import CounterCore, MeterCore
 from monkit_core.locks import LOCK
 from monkit_core.readers import Readers
-from monkit_core.series import SeriesKey, Stat
+from monkit_core.series import Series, SeriesKey, SeriesSource
 from monkit_core.variables import set_variable
 
 __all__ = ["Counter", "DiffMeter", "Gauge", "Meter", "RunningTimer", "Timer"]
@@ -23,7 +23,7 @@ SLICES = 24
 SLICE_NS = 600 * NS_PER_S
 
 
-class Counter(CounterCore):
+class Counter(CounterCore, SeriesSource):
     """A number that goes up and down, with the highest and lowest it had."""
 
     __slots__ = ("key",)
@@ -48,15 +48,14 @@ class Counter(CounterCore):
         self.clear()
         return before
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterable[Series]:
         """``high`` and ``low`` (NaN before the first use), ``value``."""
         high, low = self.highest, self.lowest
-        yield Stat(self.key, "high", math.nan if high is None else float(high))
-        yield Stat(self.key, "low", math.nan if low is None else float(low))
-        yield Stat(self.key, "value", float(self.value))
+        values = (math.nan if high is None else float(high), math.nan if low is None else float(low), float(self.value))
+        return ((self.key, ("high", "low", "value"), values),)
 
 
-class Gauge:
+class Gauge(SeriesSource):
     """A number that is asked for when somebody looks.
 
     A function that raises is reported once and its figure left out; it is also
@@ -70,7 +69,7 @@ class Gauge:
         self.read = read
         self._readers = Readers()
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterator[Series]:
         """``value``, unless it cannot be had."""
         if not self._readers.enter():
             return
@@ -81,10 +80,10 @@ class Gauge:
             return
         finally:
             self._readers.leave()
-        yield Stat(self.key, "value", value)
+        yield self.key, ("value",), (value,)
 
 
-class Meter(MeterCore):
+class Meter(MeterCore, SeriesSource):
     """How many, and how many a second over the last hours.
 
     The rate is over a sliding window of 24 slices of ten minutes, worked out
@@ -156,13 +155,12 @@ class Meter(MeterCore):
         with LOCK:
             return self._stored, self.count, self._slices.copy()
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterable[Series]:
         """``rate`` a second and ``total``."""
-        yield Stat(self.key, "rate", self.rate)
-        yield Stat(self.key, "total", float(self.total))
+        return ((self.key, ("rate", "total"), (self.rate, float(self.total))),)
 
 
-class DiffMeter:
+class DiffMeter(SeriesSource):
     """The difference of two meters."""
 
     __slots__ = ("key", "minuend", "subtrahend")
@@ -172,10 +170,10 @@ class DiffMeter:
         self.minuend = minuend
         self.subtrahend = subtrahend
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterable[Series]:
         """``rate`` and ``total`` of the first less those of the second."""
-        yield Stat(self.key, "rate", self.minuend.rate - self.subtrahend.rate)
-        yield Stat(self.key, "total", float(self.minuend.total - self.subtrahend.total))
+        rate = self.minuend.rate - self.subtrahend.rate
+        return ((self.key, ("rate", "total"), (rate, float(self.minuend.total - self.subtrahend.total))),)
 
 
 class RunningTimer:
@@ -210,7 +208,7 @@ def _take_out(inner: RunningTimer | None, run: RunningTimer) -> None:
         inner = inner._outer
 
 
-class Timer:
+class Timer(SeriesSource):
     """Durations of blocks: ``with mon.timer("decode"): ...``, or `start` and `RunningTimer.stop`.
 
     One timer may be shared by nested, interleaved and concurrent blocks, and a
@@ -257,7 +255,6 @@ class Timer:
             run = next(reversed(self._open.copy()), None)  # a copy: other threads enter and leave
         return run
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterable[Series]:
         """The fields of a distribution, in seconds."""
-        key = self.key
-        return (Stat(key, field, value) for field, value in self.distribution.fields())
+        return ((self.key, *self.distribution.published()),)

@@ -5,12 +5,12 @@ Counting relies on what `monkit_core.engine.pure.spans` says of the interpreter 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from monkit_core import faults
 from monkit_core.convert import to_float
-from monkit_core.series import SeriesKey, Stat
+from monkit_core.series import Series, SeriesKey, SeriesSource
 
 __all__ = ["Aggregation", "Count", "RawVal", "Sum"]
 
@@ -60,7 +60,7 @@ class Sum:
         self.value += number
 
 
-class RawVal:
+class RawVal(SeriesSource):
     """The latest of some numbers, NaN and infinities included, without quantiles.
 
     Args:
@@ -93,11 +93,15 @@ class RawVal:
         """The latest number, 0 before the first."""
         return self._recent
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterable[Series]:
         """``recent``, then each aggregation."""
-        yield Stat(self.key, "recent", self._recent)
+        fields, values = ["recent"], [self._recent]
         for aggregation in self._aggregations:
             try:
-                yield Stat(self.key, aggregation.field, float(aggregation.value))
+                field, value = aggregation.field, float(aggregation.value)
             except Exception as problem:  # a user's aggregation, of any kind
                 faults.report(f"reading {self.key}", problem)
+            else:
+                fields.append(field)
+                values.append(value)
+        return ((self.key, tuple(fields), tuple(values)),)

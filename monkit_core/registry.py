@@ -13,7 +13,7 @@ from monkit_core.func import Func
 from monkit_core.locks import LOCK
 from monkit_core.recent import RecentTrace
 from monkit_core.scope import Scope
-from monkit_core.series import Stat
+from monkit_core.series import Series, Stat, grouped, one_by_one
 from monkit_core.span import FuncFilter, Live, Span, SpanObserver, Trace, TraceFilter
 from monkit_core.text import name_of
 from monkit_core.transform import Transformer, transformed
@@ -73,7 +73,14 @@ class Registry:
 
     def stats(self) -> Iterable[Stat]:
         """All figures, in the order of scopes; of a view as its transformers give them."""
-        return transformed((stat for found in self.scopes() for stat in found.stats()), self._transformers)
+        return transformed(one_by_one(self._series()), self._transformers)
+
+    def series(self) -> Iterable[Series]:
+        """The same as whole series, which is what pages and dumps read."""
+        return grouped(self.stats()) if self._transformers else self._series()
+
+    def _series(self) -> Iterator[Series]:
+        return (series for found in self.scopes() for series in found.series())
 
     def root_spans(self) -> list[Span]:
         """Spans that run now and have no running parent here, by start: roots, remote roots, orphans."""

@@ -11,7 +11,7 @@ from monkit_core.func import Func
 from monkit_core.locks import LOCK
 from monkit_core.meters import Counter, DiffMeter, Gauge, Meter, Timer
 from monkit_core.raw import Aggregation, RawVal
-from monkit_core.series import SeriesKey, Stat, StatSource, make_tags
+from monkit_core.series import Series, SeriesKey, SeriesSource, StatSource, grouped, make_tags
 from monkit_core.span import Live
 from monkit_core.structs import StructVal
 from monkit_core.task import Task, monitor
@@ -20,12 +20,12 @@ from monkit_core.values import BoolVal, DurationVal, FloatVal, IntVal
 
 __all__ = ["Scope"]
 
-S = TypeVar("S", bound=StatSource)
+S = TypeVar("S", bound=SeriesSource)
 F = TypeVar("F", bound=Callable[..., Any])
 TagMap = Mapping[str, object] | None
 
 
-class Scope:
+class Scope(SeriesSource):
     """Makes and keeps the series and functions of one name.
 
     Every accessor gets what is there or makes it. Keywords are tags, and so is
@@ -38,7 +38,7 @@ class Scope:
     def __init__(self, live: Live, name: str, limit: SeriesLimit) -> None:
         self.name = name_of(name)
         self._live = live
-        self._sources: BoundedSeries[StatSource] = BoundedSeries(limit)
+        self._sources: BoundedSeries[SeriesSource] = BoundedSeries(limit)
         self._funcs: BoundedSeries[Func] = BoundedSeries(limit)
         self._chained: tuple[Chained, ...] = ()
 
@@ -181,24 +181,24 @@ class Scope:
         """Functions in the order of their names and tags."""
         return self._funcs.sorted()
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterator[Series]:
         """Metrics in the order of their names and tags, functions, sources as they were chained, overflows.
 
         ``series_overflow total`` says how often a set of tags beyond the limit of a name was asked for.
         """
         for source in self._sources.sorted():
-            yield from source.stats()
+            yield from source.series()
         for func in self.funcs():
-            yield from func.stats()
+            yield from func.series()
         for chained in self._chained:
-            yield from chained.stats()
-        yield from self._overflow_stats()
+            yield from grouped(chained.stats())
+        yield from self._overflows()
 
-    def _overflow_stats(self) -> Iterator[Stat]:
+    def _overflows(self) -> Iterator[Series]:
         for kind, series in (("metric", self._sources), ("function", self._funcs)):
             for name, count in sorted(series.overflowed.copy().items()):
                 key = SeriesKey("series_overflow", [("kind", kind), ("name", name), ("scope", self.name)])
-                yield Stat(key, "total", float(count))
+                yield key, ("total",), (float(count),)
 
     def __repr__(self) -> str:
         return f"<Scope {self.name}>"

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from monkit_core import faults
-from monkit_core.series import SeriesKey, Stat
+from monkit_core.series import Series, SeriesKey, SeriesSource
 from monkit_core.text import name_of
 
 __all__ = ["IGNORED", "StructVal"]
@@ -22,7 +22,7 @@ _MOST_LOOKS = 10_000
 _NUMBERS = (int, float, Real)  # booleans are integers, numpy's numbers are registered as real
 
 
-class StructVal:
+class StructVal(SeriesSource):
     """The latest dataclass, named tuple, attrs or pydantic object, or mapping.
 
     Its numbers and booleans are read when it is observed; those of nested
@@ -49,9 +49,10 @@ class StructVal:
         except Exception as problem:  # a user's object, of any kind
             faults.report(f"observing {self.key}", problem)
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterable[Series]:
         """A field per number, in the order of the object's fields."""
-        return (Stat(self.key, field, value) for field, value in self._figures.items())
+        figures = self._figures
+        return ((self.key, tuple(figures), tuple(figures.values())),) if figures else ()
 
 
 def _flatten(value: object, prefix: str, levels: int, figures: dict[str, float], looks: Iterator[int]) -> bool:

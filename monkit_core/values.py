@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 from monkit_core import faults
 from monkit_core.convert import LARGEST, LARGEST_WHOLE, SMALLEST_WHOLE, to_float, to_int, to_ns
 from monkit_core.distribution import Distribution
 from monkit_core.engine import DurationValCore, FloatValCore, IntValCore
-from monkit_core.series import SeriesKey, Stat
+from monkit_core.series import Series, SeriesKey, SeriesSource
 
 __all__ = ["BoolVal", "DurationVal", "FloatVal", "IntVal"]
 
 
-class _Value:
+class _Value(SeriesSource):
     """What reads the distribution of what was observed under a key.
 
     Observations become numbers in the thread that makes them, never under the
@@ -33,10 +33,9 @@ class _Value:
         """Forget all observations."""
         self.distribution.reset()
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterable[Series]:
         """``count`` and, once something was observed, the other fields."""
-        key = self.key
-        return (Stat(key, field, value) for field, value in self.distribution.fields())
+        return ((self.key, *self.distribution.published()),)
 
     def _convert(self, number: Callable[[object], float], value: object, least: float, most: float) -> None:
         try:
@@ -88,7 +87,7 @@ class DurationVal(DurationValCore, _Value):
         self._convert(to_ns, value, SMALLEST_WHOLE, LARGEST_WHOLE)
 
 
-class BoolVal:
+class BoolVal(SeriesSource):
     """Booleans: how often true, how often false, and which is ahead by how many.
 
     Counting relies on what `monkit_core.engine.pure.spans` says of the interpreter lock.
@@ -116,10 +115,8 @@ class BoolVal:
             self._false += 1
             self._recent = False
 
-    def stats(self) -> Iterator[Stat]:
+    def series(self) -> Iterable[Series]:
         """``disposition`` (how many more were true than false), ``false``, ``recent``, ``true``."""
-        true, false, key = self._true, self._false, self.key
-        yield Stat(key, "disposition", float(true - false))
-        yield Stat(key, "false", float(false))
-        yield Stat(key, "recent", float(self._recent))
-        yield Stat(key, "true", float(true))
+        true, false = self._true, self._false
+        values = (float(true - false), float(false), float(self._recent), float(true))
+        return ((self.key, ("disposition", "false", "recent", "true"), values),)

@@ -20,7 +20,7 @@ from monkit_present.pages import HTML, JSON, Address, PageRequest, Served, addre
 from monkit_present.parameters import BadQuery, read_object, read_query
 from monkit_present.remote import viz_hosts as read_viz_hosts
 from monkit_present.render import json
-from monkit_present.responses import Problem, send_all, send_body, send_head
+from monkit_present.responses import READY_BYTES, Problem, gathered, send_all, send_body, send_head
 from monkit_present.sign_in import SIGN_IN, SIGN_OUT
 from monkit_present.tokens import Token
 from monkit_present.workers import Workers
@@ -106,7 +106,9 @@ class DebugApp:
         chunks: Iterable[str | bytes] = ()
         if scope["method"] != "HEAD":
             if place.page.runs_program:
-                chunks = await self._workers.run(lambda: list(chosen.render(place.page.produce(request))))
+                chunks = await self._workers.run(
+                    lambda: list(gathered(chosen.render(place.page.produce(request)), READY_BYTES))
+                )
             else:
                 chunks = chosen.render(place.page.produce(request))
         policy = [(b"content-security-policy", chosen.policy.encode())] if chosen.policy else []

@@ -7,9 +7,10 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
-from monkit_core import Stat, engine
+from monkit_core import engine
 from monkit_core.clock import monotonic_ns, wall_offset_ns
 from monkit_core.formats.functions import FuncRow
+from monkit_core.series import Series, grouped
 from monkit_present.gather import func_rows, live_rows, process_name
 from monkit_present.marks import MARKED_FIELDS, make_mark, since
 from monkit_present.pages import HTML, JSON, Action, Format, Page, PageRequest, Reply
@@ -54,14 +55,14 @@ def _version() -> str:
         return "0"
 
 
-def _stats(request: PageRequest) -> Iterable[Stat]:
-    stats = request.served.registry.stats()
+def _stats(request: PageRequest) -> Iterable[Series]:
+    registry = request.served.registry
     if request.values["since"] is None:
-        return stats
+        return registry.series()
     mark = request.served.marks.latest
     if mark is None:
         raise Problem(409, "no mark has been made; make one by POST /stats/mark")
-    return since(stats, mark)
+    return grouped(since(registry.stats(), mark))
 
 
 def _mark(request: PageRequest) -> Reply:
@@ -87,7 +88,7 @@ PS: Page[list[LiveRow]] = Page(
     ),
 )
 
-FUNCS: Page[list[FuncRow]] = Page(
+FUNCS: Page[Iterable[FuncRow]] = Page(
     "/funcs",
     "every function: callers, counts, errors by name, times",
     lambda request: func_rows(request.served.registry),
@@ -98,14 +99,14 @@ FUNCS: Page[list[FuncRow]] = Page(
     ),
 )
 
-STATS: Page[Iterable[Stat]] = Page(
+STATS: Page[Iterable[Series]] = Page(
     "/stats",
     "every series",
     _stats,
     (
-        Format("text", PLAIN_TEXT, text.stats),
-        Format("old", PLAIN_TEXT, text.stats, listed=False),  # a spelling of the original that works on
-        Format("json", JSON, json.stats),
+        Format("text", PLAIN_TEXT, text.series),
+        Format("old", PLAIN_TEXT, text.series, listed=False),  # a spelling of the original that works on
+        Format("json", JSON, json.series),
     ),
     parameters=(
         Parameter(

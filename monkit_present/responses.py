@@ -8,10 +8,15 @@ from http import HTTPStatus
 
 from starlette.types import Send
 
-__all__ = ["PLAIN_TEXT", "Problem", "send_all", "send_body", "send_chunk", "send_head", "send_problem"]
+__all__ = [
+    "PLAIN_TEXT", "READY_BYTES", "Problem", "gathered", "send_all", "send_body", "send_chunk", "send_head",
+    "send_problem",
+]  # fmt: skip
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
-_CHUNK_BYTES = 65_536
+_CHUNK_BYTES = 1 << 16  # of what is made while it is sent: some milliseconds of work
+READY_BYTES = 1 << 18
+"""Of what is made before it is sent. Each chunk gives the program a turn, five milliseconds if it is busy."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -62,21 +67,21 @@ async def send_body(send: Send, body: bytes) -> None:
 
 async def send_all(send: Send, chunks: Iterable[str | bytes]) -> None:
     """Send chunks as they are made, a slice at a time, so that other requests get their turn."""
-    for part in _gathered(chunks):
+    for part in gathered(chunks):
         await send_chunk(send, part)
         await asyncio.sleep(0)
     await send_body(send, b"")
 
 
-def _gathered(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
-    """Chunks of about 64 KiB out of small ones."""
+def gathered(chunks: Iterable[str | bytes], least_bytes: int = _CHUNK_BYTES) -> Iterator[bytes]:
+    """Chunks of that size or a little more out of small ones; larger ones as they are."""
     parts: list[bytes] = []
     size = 0
     for chunk in chunks:
         part = chunk.encode() if isinstance(chunk, str) else chunk
         parts.append(part)
         size += len(part)
-        if size >= _CHUNK_BYTES:
+        if size >= least_bytes:
             yield b"".join(parts)
             parts, size = [], 0
     if parts:

@@ -19,6 +19,7 @@ __all__ = ["Workers"]
 
 T = TypeVar("T")
 _LATER = ((b"retry-after", b"5"),)
+_LOOP_WAITS_S = 1.0
 
 
 class Workers:
@@ -44,6 +45,7 @@ class Workers:
             raise Problem(503, f"{self._most} pages wait for a gauge or source that has not come back", _LATER)
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
+        loop_waits = threading.Event()
         self._busy += 1
 
         def deliver(value: T | None, error: BaseException | None) -> None:
@@ -58,6 +60,8 @@ class Workers:
         def run() -> None:
             value: T | None = None
             error: Exception | None = None
+            # Until the loop has nothing to do: with three that want the interpreter lock, the program waits for two.
+            loop_waits.wait(_LOOP_WAITS_S)
             try:
                 value = work()
             except BaseException as problem:  # of any kind: handed to whoever awaits
@@ -70,6 +74,7 @@ class Workers:
         except RuntimeError:
             self._busy -= 1
             raise Problem(503, "the system has no thread left for this page", _LATER) from None
+        loop.call_soon(loop_waits.set)
         try:
             return await asyncio.wait_for(outcome, self._deadline_s)
         except TimeoutError:

@@ -72,7 +72,7 @@ def test_tables_leave_out_no_address_parameter_action_or_argument() -> None:
 
 def test_every_accessor_of_a_scope_is_in_the_reference() -> None:
     accessors = [name for name in vars(monkit_core.Scope) if not name.startswith("_")]
-    missing = [name for name in accessors if name not in ("funcs", "stats", "func") and f"{name}(" not in MONITORING]
+    missing = [name for name in accessors if name not in ("funcs", "series", "func") and f"{name}(" not in MONITORING]
     assert missing == []
 
 

@@ -163,7 +163,7 @@ static int monkit_make_steps(PyTypeObject *type, monkit_sender step, monkit_next
         {"throw", NULL, METH_VARARGS, "throw(exception) -> raise an exception where it waits."},
         {"close", NULL, METH_NOARGS, "close() -> end it where it waits."},
     };
-    static PyAsyncMethods async_methods[2];
+    static PyAsyncMethods async_methods[3];
     static int types = 0;
     PyAsyncMethods *own = &async_methods[types++];
     methods[0].ml_meth = send;
@@ -184,6 +184,12 @@ static int monkit_make_steps(PyTypeObject *type, monkit_sender step, monkit_next
     }
     PyType_Modified(type);
     return 0;
+}
+
+/* Let such objects be awaited too, without an attribute that would make coroutines of them, which they are not. */
+static void monkit_make_awaitable(PyTypeObject *type) {
+    type->tp_as_async->am_await = PyObject_SelfIter;
+    PyType_Modified(type);
 }
 
 #endif

@@ -121,6 +121,8 @@ cdef class LiveCore:
             span.finish_ns = monkit_now()
             span.func.current -= 1
             span.trace.span_count -= 1
+            if span.trace.span_count == 0:
+                span.trace._drop_records()
         unlink(span)
 
 

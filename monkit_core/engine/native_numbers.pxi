@@ -1,13 +1,20 @@
 # Distributions, values, counters and meters: what `pure.numbers` says, compiled. Part of native.pyx.
 
+from libc.math cimport fmax, fmin
+
 from monkit_core.convert import LARGEST_WHOLE, SMALLEST_WHOLE
+from monkit_core.engine.figures import work_out
 
 cdef enum:
     RESERVOIR_SIZE = 64
     WINDOW = 1024
     BINS = 32
+    AVERAGES = 6  # figures before the quantiles: sum, low, high, recent, two averages
+    MOST_QUANTILES = 16  # of each kind, beyond which they are worked out in Python
 
 cdef double MOST_SECONDS = 9.2e9  # just below 2**63 nanoseconds
+
+include "native_figures.pxi"
 
 
 cdef struct Octave:
@@ -184,14 +191,49 @@ cdef class DistributionCore:
 
     cdef list _lifetime(self, wanted):
         """The values that the fractions *wanted* (rising) stay below, by the middles of bins."""
-        cdef double[16] fractions
-        cdef double[16] found
-        cdef int amount = 0, index
+        cdef list found = []
+        cdef double fraction, middle
         for fraction in wanted:
-            fractions[amount] = fraction
-            amount += 1
-        self._walk(fractions, found, amount)
-        return [found[index] for index in range(amount)]
+            self._walk(&fraction, &middle, 1)
+            found.append(middle)
+        return found
+
+    def figures(self, fractions=(), lifetime=(), scale=None):
+        """See `pure.numbers.DistributionCore.figures`."""
+        cdef double[MOST_QUANTILES] wanted
+        cdef double[MOST_QUANTILES] wanted_of_all
+        cdef int amount = taken(fractions, wanted), amount_of_all = taken(lifetime, wanted_of_all)
+        cdef double divisor = 0.0 if scale is None else scale
+        # What is whole and fits a float is worked out here, which most figures are: durations, sizes.
+        if (
+            self._integral and self._count and self._more == 0 and amount >= 0 and amount_of_all >= 0
+            and self._low >= -EXACT and self._high <= EXACT
+        ):
+            return self._whole_figures(wanted, amount, wanted_of_all, amount_of_all, divisor)
+        return work_out(self.look(lifetime), self._integral, fractions, scale)
+
+    cdef tuple _whole_figures(
+        self, double* fractions, int amount, double* lifetime, int amount_of_all, double scale
+    ):
+        """Count and figures, divided by *scale* unless that is 0."""
+        cdef int64_t[AVERAGES + 2 * MOST_QUANTILES] found
+        cdef int64_t[RESERVOIR_SIZE] kept
+        cdef double[MOST_QUANTILES] middles
+        cdef int64_t count = self._count, kept_sum = 0
+        cdef int size = <int>min(count, RESERVOIR_SIZE), total = AVERAGES + amount + amount_of_all, index
+        memcpy(kept, self._wholes, size * sizeof(int64_t))
+        sort(kept, size)
+        for index in range(size):
+            kept_sum += kept[index]
+        found[0], found[1], found[2], found[3] = self._whole_sum, self._low, self._high, self._recent
+        for index in range(amount):
+            found[AVERAGES + index] = quantile(kept, size, fractions[index])
+        self._walk(lifetime, middles, amount_of_all)
+        for index in range(amount_of_all):
+            found[AVERAGES + amount + index] = <int64_t>fmin(fmax(middles[index], <double>found[1]), <double>found[2])
+        # From here on objects are made, and nothing is read from self.
+        found[4], found[5] = average(found[0], count), average(kept_sum, size)
+        return as_tuple(count, found, total, scale)
 
     cdef void _walk(self, double* fractions, double* found, int amount) noexcept:
         cdef int64_t passed = 0

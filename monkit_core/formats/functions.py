@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from monkit_core.distribution import Distribution
 from monkit_core.func import Func
@@ -34,8 +36,7 @@ QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0)
 """The fractions that function pages show, as the original does."""
 
 
-@dataclass(frozen=True, slots=True)
-class FuncRow:
+class FuncRow(NamedTuple):
     """One function.
 
     Attributes:
@@ -73,14 +74,15 @@ class FuncRow:
         return sum(count for _, count in self.errors)
 
 
-def func_rows(registry: Registry) -> list[FuncRow]:
-    """Every function that is known, in the order of names."""
-    return [_func_row(func) for func in registry.funcs()]
+def func_rows(registry: Registry) -> Iterator[FuncRow]:
+    """Every function that is known, in the order of names, each looked at when it is its turn."""
+    return map(_func_row, registry.funcs())
 
 
 def _func_row(func: Func) -> FuncRow:
-    callers = list(func.callers.copy())
-    parents = sorted((caller for caller in callers if caller is not None), key=lambda func: (func.full_name, func.tags))
+    callers = func.callers
+    parents = [caller for caller in callers if caller is not None]
+    parents.sort(key=lambda func: (func.full_name, func.tags))
     success = _times_row(func.success_times)
     return FuncRow(
         id=func.id,
@@ -100,14 +102,5 @@ def _func_row(func: Func) -> FuncRow:
 
 
 def _times_row(times: Distribution) -> TimesRow:
-    summary = times.summary(QUANTILES)
-    return TimesRow(
-        count=summary.count,
-        sum=int(summary.sum),
-        low=int(summary.low),
-        high=int(summary.high),
-        recent=int(summary.recent),
-        full_average=int(summary.full_average),
-        reservoir_average=int(summary.reservoir_average),
-        quantiles=tuple(int(value) for value in summary.quantiles),
-    )
+    count, total, low, high, recent, average, kept_average, *quantiles = map(int, times.figures(QUANTILES))
+    return TimesRow(count, total, low, high, recent, average, kept_average, tuple(quantiles))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from monkit_core.formats.functions import QUANTILES, FuncRow, TimesRow
-from monkit_core.series import Stat
+from monkit_core.series import Series, Stat, field_text, grouped
 
-__all__ = ["counts", "durations", "funcs", "go_duration", "one_line", "stats"]
+__all__ = ["counts", "durations", "funcs", "go_duration", "one_line", "series", "stats"]
 
 _NS_PER_S = 1_000_000_000
 _NS_PER_MIN = 60 * _NS_PER_S
@@ -93,7 +93,25 @@ def durations(times: TimesRow) -> list[tuple[str, str]]:
 
 
 def stats(rows: Iterable[Stat]) -> Iterator[str]:
-    """Every series: ``measurement,tag=value field=number``."""
-    for key, field, value in rows:
-        number = "NaN" if value != value else f"{value:.9f}"
-        yield f"{key.with_field(field)}={number}\n"
+    """Every figure: ``measurement,tag=value field=number``."""
+    return series(grouped(rows))
+
+
+def series(rows: Iterable[Series]) -> Iterator[str]:
+    """Every series, one a piece of text: a line ``measurement,tag=value field=number`` for each of its fields."""
+    forms: dict[tuple[str, ...], str] = {}
+    for key, fields, values in rows:
+        form = forms.get(fields)
+        if form is None:
+            form = forms[fields] = _form(fields)
+        lines = form % values
+        if "nan" in lines:
+            lines = lines.replace("=nan\n", "=NaN\n")
+        yield lines.replace(_KEY, str(key))
+
+
+_KEY = "\0"  # stands for a key; neither it nor a raw newline is in any name
+
+
+def _form(fields: tuple[str, ...]) -> str:
+    return "".join(f"{_KEY} {field_text(field).replace('%', '%%')}=%.9f\n" for field in fields)

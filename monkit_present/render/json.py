@@ -14,11 +14,13 @@ import orjson
 
 from monkit_core import Stat
 from monkit_core.formats.functions import QUANTILES, FuncRow, TimesRow
+from monkit_core.series import Series, grouped
 from monkit_present.rows import LiveRow, SpanRow, TraceRows
 
-__all__ = ["funcs", "message", "ps", "stats", "trace"]
+__all__ = ["funcs", "message", "ps", "series", "stats", "trace"]
 
 _LOW_63_BITS = (1 << 63) - 1
+_QUANTILE_NAMES = tuple(f"{fraction:.2f}" for fraction in QUANTILES)
 
 
 def _lines(items: Iterable[Any]) -> Iterator[bytes]:
@@ -119,13 +121,36 @@ def _times(times: TimesRow) -> dict[str, Any]:
         "max": times.high,
         "min": times.low,
         "recent": times.recent,
-        "quantiles": {f"{fraction:.2f}": value for fraction, value in zip(QUANTILES, times.quantiles, strict=True)},
+        "quantiles": dict(zip(_QUANTILE_NAMES, times.quantiles, strict=True)),
     }
 
 
 def stats(rows: Iterable[Stat]) -> Iterator[bytes]:
     """Every figure as measurement, tags, field, number; ``null`` where there is no number."""
-    return _lines((key.measurement, dict(key.tags), field, value) for key, field, value in rows)
+    return series(grouped(rows))
+
+
+def series(rows: Iterable[Series]) -> Iterator[bytes]:
+    """Every series, the figures of one a piece: measurement, tags, field, number; ``null`` where there is none."""
+    forms: dict[tuple[str, ...], bytes] = {}
+    before = b"["
+    for key, fields, values in rows:
+        form = forms.get(fields)
+        if form is None:
+            form = forms[fields] = _form(fields)
+        numbers = orjson.dumps(values)[1:-1].split(b",")
+        head = orjson.dumps((key.measurement, dict(key.tags)))[1:-1]
+        yield before + (form % tuple(numbers)).replace(_HEAD, head)
+        before = b","
+    yield b"[]\n" if before == b"[" else b"]\n"
+
+
+_HEAD = b"\0"  # stands for measurement and tags; JSON spells it out where it is in a text
+
+
+def _form(fields: tuple[str, ...]) -> bytes:
+    names = [orjson.dumps(field).replace(b"%", b"%%") for field in fields]
+    return b",".join(b"\n [%b,%b,%%b]" % (_HEAD, name) for name in names)
 
 
 def message(fields: dict[str, Any]) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from monkit_core.formats.text import funcs, go_duration, one_line, stats
+from monkit_core.formats.text import funcs, go_duration, one_line, series, stats
 from monkit_present.rows import LiveRow, Progress
 
-__all__ = ["funcs", "one_line", "progress_words", "ps", "stats"]
+__all__ = ["funcs", "one_line", "progress_words", "ps", "series", "stats"]
 
 _EXACT = 2.0**53
 """Below it a float is never more than a half away from what it stands for."""

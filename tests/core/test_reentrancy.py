@@ -286,7 +286,7 @@ use()
 with mon.task("outer"), mon.task("inner"):
     with AtEachLine() as signals:
         read()
-assert {"stats", "fields", "all_spans", "sorted"} | INSIDE <= names(signals.lines), signals
+assert {"stats", "series", "published", "all_spans", "sorted"} | INSIDE <= names(signals.lines), signals
 check_sums()
 """
     )
@@ -332,6 +332,34 @@ assert "_insert" in names(signals.lines), signals.lines
 summary = own.distribution.summary()
 check((summary.count, summary.sum), (1 + len(seen), 1 + sum(seen)))
 check((summary.low, summary.high, summary.recent), (min(1, *seen), 1_000, seen[-1]))
+"""
+    )
+
+
+@needs_signals
+def test_signal_handler_may_reset_at_any_line_of_reading() -> None:
+    runs(
+        AT_EACH_LINE
+        + """
+own, lines = mon.int_val("own"), []
+
+def reset_at(line):
+    "Reset at one line only: at those behind it there is nothing any more."
+    lines.clear()
+    for number in range(100):
+        own.observe(number)
+    own.distribution.fields()  # so that nothing is left to fold
+    signal.signal(signal.SIGUSR1, lambda *_: lines.append(len(lines)) or lines[-1] != line or own.distribution.reset())
+    with AtEachLine() as signals:
+        own.distribution.fields()
+    return signals
+
+line = 0
+while line < len(lines) or not lines:
+    assert {"published"} | INSIDE <= names(reset_at(line).lines)
+    check((line, own.distribution.count), (line, 0))
+    line += 1
+assert line > 3
 """
     )
 

@@ -10,6 +10,7 @@ from http.client import IncompleteRead
 import pytest
 
 from monkit_core import Func, Registry, Stat, readers
+from monkit_core.series import Series
 from monkit_present.access import Access
 from monkit_present.pages import Address
 from monkit_present.tokens import Token
@@ -352,6 +353,9 @@ class Broken(Registry):
     problem: BaseException = RuntimeError("secret of the program")
 
     def stats(self) -> Iterator[Stat]:
+        raise self.problem
+
+    def series(self) -> Iterator[Series]:
         raise self.problem
 
     def funcs(self) -> list[Func]:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monkit_core import Distribution, IntVal, SeriesKey
+from monkit_core.engine.figures import work_out
 from tests.helpers import by_field
 
 # Differences of larger numbers do not fit into a float.
@@ -113,3 +114,37 @@ def test_reading_between_observations_changes_no_count_or_sum(values: list[float
     assert summary.low == min(kept, default=0)
     assert summary.high == max(kept, default=0)
     assert summary.recent == (kept[-1] if kept else 0)
+
+
+NEAR = st.sampled_from([0, 1, -1, 2**53 - 1, 2**53, 2**53 + 1, -(2**53), -(2**53) - 1, 2**63 - 1, -(2**63)])
+DURATIONS = st.integers(0, 10**11)
+
+
+@given(
+    st.sampled_from([INTS, NEAR, DURATIONS]).flatmap(lambda kind: st.lists(kind, min_size=1, max_size=90)),
+    st.lists(st.floats(-0.5, 1.5), max_size=20),
+    st.lists(st.floats(0, 1), max_size=20).map(sorted),
+    st.sampled_from([None, 1.0, 1e9, 3.0]),
+)
+@settings(max_examples=500, deadline=None, derandomize=True)
+def test_figures_are_what_python_works_out_to_the_last_digit(
+    values: list[int], fractions: list[float], lifetime: list[float], scale: float | None
+) -> None:
+    """The compiled engine works out most of them by itself."""
+    distribution = Distribution(integral=True)
+    for value in values:
+        distribution.observe(value)
+    found = distribution.figures(fractions, lifetime, scale)
+    assert repr(found) == repr(work_out(distribution.look(lifetime), True, fractions, scale))
+
+
+@pytest.mark.parametrize("values", [[], [1], [1, 2, 3]])
+def test_fraction_that_is_no_number_is_refused_once_there_are_values_between(values: list[int]) -> None:
+    distribution = Distribution(integral=True)
+    for value in values:
+        distribution.observe(value)
+    if values:
+        with pytest.raises(ValueError, match="NaN"):
+            distribution.quantile(math.nan)
+    else:
+        assert distribution.quantile(math.nan) == 0

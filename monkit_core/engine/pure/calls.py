@@ -9,7 +9,9 @@ who may move it.
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
+import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
@@ -304,4 +306,6 @@ def monitor_generator(
             set_variable(CURRENT, caller)
             argument = None  # it may be the exception that holds this frame
 
+    if getattr(getattr(call, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE:
+        types.coroutine(monitored)  # as *call* is
     return monitored

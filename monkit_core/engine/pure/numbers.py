@@ -7,9 +7,12 @@ import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from monkit_core.convert import LARGEST, LARGEST_WHOLE, SMALLEST_WHOLE
+from monkit_core.engine.figures import Looked, work_out
 from monkit_core.locks import LOCK
 
 if TYPE_CHECKING:
@@ -96,6 +99,7 @@ class Histogram:
         return bisect_left(ordered, math.ldexp((position + 1 + cls._BINS) / (2 * cls._BINS), exponent), place)
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def _middle(cls, index: int) -> float:
         if index == 0:
             return 0.0
@@ -105,17 +109,13 @@ class Histogram:
 
     def quantiles(self, wanted: Sequence[float]) -> list[float]:
         """The values that the fractions *wanted* (rising, 0 to 1) stay below, by the middles of bins."""
-        total = sum(self._bins.values())
-        result: list[float] = []
-        bins = iter(sorted(self._bins.items()))
-        index, passed = 0, 0
-        for fraction in wanted:
-            rank = fraction * (total - 1)
-            while passed <= rank and passed < total:
-                index, here = next(bins)
-                passed += here
-            result.append(self._middle(index))
-        return result
+        bins = self._bins.copy()  # a signal handler may clear them at the next line
+        if not bins:
+            return [0.0] * len(wanted)
+        order = sorted(bins)
+        passed = list(accumulate(map(bins.__getitem__, order)))  # with each bin in turn
+        last = passed[-1] - 1
+        return [self._middle(order[bisect_right(passed, fraction * last)]) for fraction in wanted]
 
     def clear(self) -> None:
         """Forget everything."""
@@ -140,14 +140,15 @@ class DistributionCore:
     """
 
     __slots__ = (
-        "_count", "_folding", "_high", "_histogram", "_low", "_pending", "_recent", "_reservoir", "_sorted", "_sum",
+        "_count", "_folding", "_high", "_histogram", "_integral", "_low", "_pending", "_recent", "_reservoir",
+        "_sum",
     )  # fmt: skip
 
     def __init__(self, integral: bool) -> None:
+        self._integral = integral
         self._pending: list[float] = []
         self._folding = False
         self._reservoir: list[float] = []
-        self._sorted: list[float] | None = None
         self._histogram = Histogram()
         self._count = 0
         self._sum: float = 0
@@ -174,7 +175,7 @@ class DistributionCore:
         A finaliser that runs meanwhile in this thread may come here again: its
         values then wait for the next fold.
         """
-        if self._folding:
+        if self._folding or not self._pending:
             return
         self._folding = True
         try:
@@ -217,30 +218,41 @@ class DistributionCore:
         while (index := index + int(math.log(1.0 - rand()) * _PASSED_OVER)) < amount:
             reservoir[int(rand() * RESERVOIR_SIZE)] = values[index]
             index += 1
-        self._sorted = None
 
-    def look(
-        self, lifetime: Sequence[float] = ()
-    ) -> tuple[int, float, float, float, float, Sequence[float], Sequence[float]]:
+    def look(self, lifetime: Sequence[float] = ()) -> Looked:
         """Everything at one moment: count, sum, low, high, recent, the sorted reservoir, *lifetime* quantiles."""
         with LOCK:
             self._fold()
             # What a finaliser or signal handler observes meanwhile waits.
             before, self._folding = self._folding, True
             try:
-                if self._sorted is None:
-                    self._sorted = sorted(self._reservoir)
+                self._reservoir.sort()  # which place a later value takes is drawn, so their order is free
                 quantiles = self._histogram.quantiles(lifetime) if lifetime else ()
-                return self._count, self._sum, self._low, self._high, self._recent, self._sorted, quantiles
+                return self._count, self._sum, self._low, self._high, self._recent, self._reservoir.copy(), quantiles
             finally:
                 self._folding = before
+
+    def figures(
+        self, fractions: Sequence[float] = (), lifetime: Sequence[float] = (), scale: float | None = None
+    ) -> tuple[float, ...]:
+        """Everything at one moment, 0 where nothing was observed.
+
+        Args:
+            fractions: quantiles of the reservoir, anything outside 0 to 1 is moved to the nearer end.
+            lifetime: quantiles of the histogram, rising, from 0 to 1.
+            scale: what all but the count is divided by; ``None`` leaves whole numbers whole.
+
+        Returns:
+            Count, sum, low, high, recent, average of all, average of the reservoir, then quantiles as they were
+            asked for. What is derived from whole numbers is cut to whole ones, before it is divided.
+        """
+        return work_out(self.look(lifetime), self._integral, fractions, scale)
 
     def reset(self) -> None:
         """Forget all observations."""
         with LOCK:
             self._pending.clear()
             self._reservoir.clear()
-            self._sorted = None
             self._histogram.clear()
             self._count = 0
             self._sum = self._low = self._high = self._recent = 0

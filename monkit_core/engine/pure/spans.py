@@ -62,7 +62,11 @@ class LiveCore:
         if not span.finish_ns:  # else its thread was ending it when the fork came, and had counted that
             span.finish_ns = monotonic_ns()  # so that a finaliser which still ends it does nothing
             span.func.current -= 1
-            span.trace.span_count -= 1
+            trace = span.trace
+            trace.span_count -= 1
+            if trace.span_count == 0 and trace._records is not None:
+                self.buffered -= len(trace._records)
+                trace._records = None
         self._roots.pop(span, None)
         self._orphans.pop(span, None)
         if span.parent is not None and span.parent._children is not None:
