@@ -9,7 +9,7 @@ ends.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -125,7 +125,7 @@ class RecentStore:
         self._most_bytes = most_bytes
         self._most_alike = most_alike
         self._trees: OrderedDict[int, tuple[RecentTrace, int]] = OrderedDict()  # with the bytes of each
-        self._alike: dict[tuple[Func, int | str], deque[int]] = {}
+        self._alike: dict[tuple[Func, int | str], list[int]] = {}  # a deque would take ten times the memory
         self._bytes = 0
         self._next = 0
         self._room = 0
@@ -158,7 +158,7 @@ class RecentStore:
             LOCK.release()
 
     def _add(self, tree: RecentTrace, size: int) -> None:
-        alike = self._alike.setdefault((tree.func, tree.kind), deque())
+        alike = self._alike.setdefault((tree.func, tree.kind), [])
         if len(alike) >= self._most_alike:
             self._remove(alike[0])
         alike.append(self._next)

@@ -18,7 +18,8 @@ include "native_figures.pxi"
 
 
 cdef struct Octave:
-    uint64_t[BINS] bins
+    uint16_t[BINS] bins
+    uint64_t* carried  # how often each bin ran over, NULL as long as none did: most functions need no more than the bins
 
 
 cdef class DistributionCore:
@@ -58,7 +59,9 @@ cdef class DistributionCore:
         self._wholes = NULL
         self._reals = NULL
         for index in range(self._size):
-            free(self._octaves[index])
+            if self._octaves[index] != NULL:
+                free(self._octaves[index].carried)
+                free(self._octaves[index])
         free(self._octaves)
         self._octaves = NULL
         self._size = 0
@@ -129,6 +132,7 @@ cdef class DistributionCore:
         cdef int exponent = <int>((bits >> 52) & 0x7FF) - 1022  # the value is a fraction of at least 1/2, times 2**it
         cdef int position = <int>((bits >> 47) & 0x1F)
         cdef int octave
+        cdef Octave* page
         if exponent <= -64:
             self._zeros += 1
             return 0
@@ -144,7 +148,20 @@ cdef class DistributionCore:
             self._octaves[octave - self._first] = <Octave*>calloc(1, sizeof(Octave))
             if self._octaves[octave - self._first] == NULL:
                 return -1
-        self._octaves[octave - self._first].bins[position] += 1
+        page = self._octaves[octave - self._first]
+        page.bins[position] += 1
+        if page.bins[position] == 0:
+            return self._carry(page, position)
+        return 0
+
+    cdef int _carry(self, Octave* page, int position) noexcept:
+        """Remember that a bin ran over; -1 if there is no memory for that."""
+        if page.carried == NULL:
+            page.carried = <uint64_t*>calloc(BINS, sizeof(uint64_t))
+            if page.carried == NULL:
+                page.bins[position] -= 1
+                return -1
+        page.carried[position] += 1
         return 0
 
     cdef int _widen(self, int octave) noexcept:
@@ -241,6 +258,7 @@ cdef class DistributionCore:
         cdef int octave, position, step
         cdef double middle
         cdef uint64_t here
+        cdef Octave* page
         cdef bint counted_zeros = self._zeros == 0
         for octave in range(self._first, self._first + self._size + 1):
             if not counted_zeros and (octave > 0 or octave == self._first + self._size):
@@ -251,9 +269,12 @@ cdef class DistributionCore:
                     done += 1
             if octave == self._first + self._size or self._octaves[octave - self._first] == NULL:
                 continue
+            page = self._octaves[octave - self._first]
             for step in range(BINS):
                 position = step if octave > 0 else BINS - 1 - step
-                here = self._octaves[octave - self._first].bins[position]
+                here = page.bins[position]
+                if page.carried != NULL:
+                    here += page.carried[position] << 16
                 if here:
                     passed += here
                     if done < amount and fractions[done] * (self._count - 1) < passed:

@@ -172,5 +172,11 @@ def test_histogram_is_bounded() -> None:
         assert len(distribution._histogram._bins) <= 2 * 32 * 128 + 1
 
 
+def test_a_bin_of_the_histogram_counts_beyond_sixteen_bits() -> None:
+    distribution = made_of([1.0] * 140_000 + [100.0] * 70_001)
+    quantiles = distribution.figures((), (0.0, 0.6666, 0.6668, 1.0))[7:]
+    assert quantiles == pytest.approx((1.0, 1.0, 100.0, 100.0), rel=1 / 64)
+
+
 def test_empty_histogram_has_no_quantiles_but_zero() -> None:
     assert Histogram().quantiles([0.5, 0.9]) == [0, 0]
