@@ -5,6 +5,7 @@ Where it cannot be compiled the package installs without it, and with
 """
 
 import os
+from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -12,9 +13,7 @@ from setuptools import Extension, setup
 NATIVE = Extension(
     "monkit_core.engine.native",
     ["monkit_core/engine/native.pyx"],
-    depends=[
-        f"monkit_core/engine/native{end}" for end in (".h", "_calls.pxi", "_figures.pxi", "_numbers.pxi", "_steps.pxi")
-    ],
+    depends=["monkit_core/engine/native.h", *glob("monkit_core/engine/native_*.pxi")],
     include_dirs=["monkit_core/engine"],
     extra_compile_args=[] if os.name == "nt" else ["-g0"],  # 2 MB of what nobody would look at
 )

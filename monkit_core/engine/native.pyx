@@ -71,6 +71,7 @@ cdef PyObject* _current = <PyObject*>CURRENT
 cdef tuple NOTHING = ()
 
 include "native_numbers.pxi"
+include "native_values.pxi"
 
 
 cdef struct Record:

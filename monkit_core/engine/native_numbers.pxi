@@ -1,8 +1,7 @@
-# Distributions, values, counters and meters: what `pure.numbers` says, compiled. Part of native.pyx.
+# Distributions: what `pure.numbers` says, compiled. Part of native.pyx.
 
 from libc.math cimport fmax, fmin
 
-from monkit_core.convert import LARGEST_WHOLE, SMALLEST_WHOLE
 from monkit_core.engine.figures import work_out
 
 cdef enum:
@@ -12,14 +11,18 @@ cdef enum:
     AVERAGES = 6  # figures before the quantiles: sum, low, high, recent, two averages
     MOST_QUANTILES = 16  # of each kind, beyond which they are worked out in Python
 
-cdef double MOST_SECONDS = 9.2e9  # just below 2**63 nanoseconds
-
 include "native_figures.pxi"
 
 
 cdef struct Octave:
     uint16_t[BINS] bins
     uint64_t* carried  # how often each bin ran over, NULL as long as none did: most functions need no more than the bins
+
+
+cdef double middle_of(int octave, int position) noexcept:
+    """The middle of a bin."""
+    cdef double middle = ldexp((position + BINS + 0.5) / (2 * BINS), (octave if octave > 0 else -octave) - 64)
+    return middle if octave > 0 else -middle
 
 
 cdef class DistributionCore:
@@ -252,13 +255,39 @@ cdef class DistributionCore:
         found[4], found[5] = average(found[0], count), average(kept_sum, size)
         return as_tuple(count, found, total, scale)
 
+    def bins(self):
+        """Everything that was ever observed, by size: values that stand for a bin, rising, each with its count."""
+        cdef list found = []
+        cdef int octave, position, step
+        cdef uint64_t here
+        cdef bint counted_zeros = self._zeros == 0
+        for octave in range(-128, 130):
+            if octave > 0 and not counted_zeros:
+                counted_zeros = True
+                found.append((0.0, self._zeros))
+            # Looked up anew each time: building the answer may run finalisers that observe, or reset.
+            for step in range(BINS):
+                position = step if octave > 0 else BINS - 1 - step
+                here = self._bin(octave, position)
+                if here:
+                    found.append((middle_of(octave, position), here))
+        return found
+
+    cdef uint64_t _bin(self, int octave, int position) noexcept:
+        """How many values a bin has."""
+        cdef Octave* page
+        if octave < self._first or octave >= self._first + self._size:
+            return 0
+        page = self._octaves[octave - self._first]
+        if page == NULL:
+            return 0
+        return page.bins[position] + (page.carried[position] << 16 if page.carried != NULL else 0)
+
     cdef void _walk(self, double* fractions, double* found, int amount) noexcept:
         cdef int64_t passed = 0
         cdef int done = 0
         cdef int octave, position, step
-        cdef double middle
         cdef uint64_t here
-        cdef Octave* page
         cdef bint counted_zeros = self._zeros == 0
         for octave in range(self._first, self._first + self._size + 1):
             if not counted_zeros and (octave > 0 or octave == self._first + self._size):
@@ -267,21 +296,14 @@ cdef class DistributionCore:
                 while done < amount and fractions[done] * (self._count - 1) < passed:
                     found[done] = 0.0
                     done += 1
-            if octave == self._first + self._size or self._octaves[octave - self._first] == NULL:
-                continue
-            page = self._octaves[octave - self._first]
             for step in range(BINS):
                 position = step if octave > 0 else BINS - 1 - step
-                here = page.bins[position]
-                if page.carried != NULL:
-                    here += page.carried[position] << 16
+                here = self._bin(octave, position)
                 if here:
                     passed += here
-                    if done < amount and fractions[done] * (self._count - 1) < passed:
-                        middle = ldexp((position + BINS + 0.5) / (2 * BINS), (octave if octave > 0 else -octave) - 64)
-                        while done < amount and fractions[done] * (self._count - 1) < passed:
-                            found[done] = middle if octave > 0 else -middle
-                            done += 1
+                    while done < amount and fractions[done] * (self._count - 1) < passed:
+                        found[done] = middle_of(octave, position)
+                        done += 1
         while done < amount:
             found[done] = 0.0
             done += 1
@@ -293,167 +315,3 @@ cdef class DistributionCore:
         self._zeros = 0
         self._sum = self._real_low = self._real_high = self._real_recent = 0
         self._more = 0
-
-
-cdef class IntValCore:
-    """See `pure.numbers.IntValCore`."""
-
-    cdef readonly object key
-    cdef readonly DistributionCore distribution
-
-    def __init__(self, key, DistributionCore distribution):
-        self.key = key
-        self.distribution = distribution
-
-    def observe(self, value):
-        """Take in one number. Never raises."""
-        cdef int overflow = 0
-        cdef long long number
-        if type(value) is int:
-            number = PyLong_AsLongLongAndOverflow(value, &overflow)
-            if not overflow:
-                self.distribution._observe_whole(number)
-                return
-        self.convert(value)
-
-
-cdef class FloatValCore:
-    """See `pure.numbers.FloatValCore`."""
-
-    cdef readonly object key
-    cdef readonly DistributionCore distribution
-
-    def __init__(self, key, DistributionCore distribution):
-        self.key = key
-        self.distribution = distribution
-
-    def observe(self, value):
-        """Take in one number. Never raises."""
-        if type(value) is float and isfinite(<double>value):
-            self.distribution._observe_real(<double>value)
-        else:
-            self.convert(value)
-
-
-cdef class DurationValCore:
-    """See `pure.numbers.DurationValCore`."""
-
-    cdef readonly object key
-    cdef readonly DistributionCore distribution
-
-    def __init__(self, key, DistributionCore distribution):
-        self.key = key
-        self.distribution = distribution
-
-    def observe(self, value):
-        """Take in one duration: seconds as a float, or a `timedelta`. Never raises."""
-        cdef double seconds
-        if type(value) is float:
-            seconds = <double>value
-            if -MOST_SECONDS < seconds < MOST_SECONDS:
-                self.distribution._observe_whole(<int64_t>rint(seconds * 1e9))  # half to even, as round() does
-                return
-        self.convert(value)
-
-
-cdef class CounterCore:
-    """See `pure.numbers.CounterCore`. Beyond 64 bits, or with a number of another kind, it counts as that does."""
-
-    cdef int64_t _number, _highest, _lowest
-    cdef bint _used
-    cdef object _large  # value, highest, lowest once they no longer fit, else None
-
-    cdef object _set(self, value):
-        if type(value) is int and SMALLEST_WHOLE <= value <= LARGEST_WHOLE and self._large is None:
-            self._number = value
-            self._stretch()
-        else:
-            self._set_large(value)
-
-    cdef inline void _stretch(self) noexcept:
-        if not self._used:
-            self._used = True
-            self._highest = self._lowest = self._number
-        elif self._number > self._highest:
-            self._highest = self._number
-        elif self._number < self._lowest:
-            self._lowest = self._number
-
-    cdef object _set_large(self, value):
-        highest, lowest = self.highest, self.lowest
-        self._large = (
-            value,
-            value if highest is None or value > highest else highest,
-            value if lowest is None or value < lowest else lowest,
-        )
-
-    def set(self, value):
-        """Make it *value*; returns what it was."""
-        before = self.value
-        self._set(value)
-        return before
-
-    def inc(self, amount=1):
-        """Add *amount*; returns the new value."""
-        cdef int overflow = 0
-        cdef int64_t number
-        if type(amount) is int and self._large is None:
-            number = PyLong_AsLongLongAndOverflow(amount, &overflow)
-            if not overflow and not (
-                (number > 0 and self._number > INT64_MAX - number) or (number < 0 and self._number < INT64_MIN - number)
-            ):
-                self._number += number
-                self._stretch()
-                return self._number
-        self._set(self.value + amount)
-        return self.value
-
-    def dec(self, amount=1):
-        """Take *amount* away; returns the new value."""
-        return self.inc(-amount)
-
-    @property
-    def value(self):
-        """The number now."""
-        return self._number if self._large is None else self._large[0]
-
-    @property
-    def highest(self):
-        """The highest it was, ``None`` before the first use."""
-        if self._large is not None:
-            return self._large[1]
-        return self._highest if self._used else None
-
-    @property
-    def lowest(self):
-        """The lowest it was, ``None`` before the first use."""
-        if self._large is not None:
-            return self._large[2]
-        return self._lowest if self._used else None
-
-    def clear(self):
-        """Start anew."""
-        self._number = 0
-        self._used = False
-        self._large = None
-
-
-cdef class MeterCore:
-    """See `pure.numbers.MeterCore`."""
-
-    cdef readonly object clock
-    cdef public object count
-    cdef public int64_t closes_ns
-    cdef bint _own_clock
-
-    def __init__(self, clock):
-        self.clock = clock
-        self.count = 0
-        self._own_clock = clock is monotonic_ns
-
-    def mark(self, amount=1):
-        """Count *amount* now."""
-        cdef int64_t now = monkit_now() if self._own_clock else self.clock()
-        if now > self.closes_ns:
-            self.advance(now)
-        self.count = self.count + amount

@@ -148,3 +148,16 @@ def test_fraction_that_is_no_number_is_refused_once_there_are_values_between(val
             distribution.quantile(math.nan)
     else:
         assert distribution.quantile(math.nan) == 0
+
+
+@given(st.lists(st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-50, 50)), max_size=300))
+def test_bins_hold_every_value_within_a_64th(values: list[int]) -> None:
+    distribution = Distribution(integral=True)
+    for value in values:
+        distribution.observe(value)
+    bins = distribution.bins()
+    assert [middle for middle, _ in bins] == sorted({middle for middle, _ in bins})
+    expanded = [middle for middle, count in bins for _ in range(count)]
+    assert len(expanded) == len(values)
+    for middle, value in zip(expanded, sorted(values), strict=True):
+        assert middle == pytest.approx(value, rel=1 / 63)

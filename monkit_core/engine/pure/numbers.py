@@ -117,6 +117,10 @@ class Histogram:
         last = passed[-1] - 1
         return [self._middle(order[bisect_right(passed, fraction * last)]) for fraction in wanted]
 
+    def bins(self) -> list[tuple[float, int]]:
+        """The middle of each bin that was hit, rising, with its count."""
+        return [(self._middle(index), count) for index, count in sorted(self._bins.copy().items())]
+
     def clear(self) -> None:
         """Forget everything."""
         self._bins.clear()
@@ -247,6 +251,15 @@ class DistributionCore:
             asked for. What is derived from whole numbers is cut to whole ones, before it is divided.
         """
         return work_out(self.look(lifetime), self._integral, fractions, scale)
+
+    def bins(self) -> list[tuple[float, int]]:
+        """Everything that was ever observed, by size: values that stand for a bin, rising, each with its count.
+
+        A value is off by at most half a bin, 1/64 of it.
+        """
+        with LOCK:
+            self._fold()
+            return self._histogram.bins()
 
     def reset(self) -> None:
         """Forget all observations."""
