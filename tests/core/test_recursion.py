@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -154,6 +155,44 @@ def test_recursion_error_that_is_caught_leaves_nothing() -> None:
                 run_away(call, limit)
             assert current_span() is None, limit
             check_idle(registry)
+
+
+@pytest.mark.parametrize(("argument", "other"), [((), None), (None, ())])
+@in_fresh_context
+def test_calls_near_the_limit_either_do_not_start_or_end_as_they_would_elsewhere(argument: Any, other: Any) -> None:
+    ended = 0
+
+    def work() -> None:
+        """Calls as deep as it can first: that is where functions and kinds of calls are new."""
+        nonlocal ended
+        try:  # noqa: SIM105 - `suppress` takes more stack than what is tested
+            work()
+        except RecursionError:
+            pass
+        try:
+            size(argument)  # takes no stack, so the end of the call may be the first to find too little
+        except RecursionError:
+            return
+        except TypeError:
+            pass
+        ended += 1
+
+    for limit in LIMITS:
+        registry, scope = fresh_scope()
+        size = scope.task("size")(len)
+        func = scope.func("size")
+        ended = 0
+        with scope.task("outer") as outer:
+            with contextlib.suppress(TypeError):
+                size(other)  # what the starts of all calls share is made here
+            assert outer.id
+            run_away(work, limit)
+        assert ended > limit // 2
+        assert sum(func.callers.values()) == 1 + ended + func.errors.get("RecursionError", 0), limit
+        assert func.success_times.count + func.failure_times.count == sum(func.callers.values()), limit
+        assert set(func.errors) <= {"TypeError", "RecursionError"}, limit
+        assert registry.live.buffered == 0, limit
+        check_idle(registry)
 
 
 def deep(levels: int) -> bool:

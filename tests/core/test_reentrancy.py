@@ -365,6 +365,48 @@ assert line > 3
 
 
 @needs_signals
+@pure_only
+def test_signal_handler_may_reset_at_any_line_of_folding() -> None:
+    runs(
+        AT_EACH_LINE
+        + """
+own, passed = mon.int_val("own"), 0
+
+def handle(*_):
+    global passed
+    passed += 1
+    if passed == line:
+        own.distribution.reset()
+        check(own.distribution.count, 0)
+        own.observe(1_000)
+
+signal.signal(signal.SIGUSR1, handle)
+inside, line = set(), 1
+while passed >= line or line == 1:
+    own.distribution.reset()
+    for number in range(256 + 255):
+        own.observe(number)
+    passed = 0
+    with AtEachLine(each_step_of=("observe", "fold_if_free", "_fold", "_insert", "_sample")) as signals:
+        own.observe(1)
+    inside |= names(signals.lines)
+    if passed >= line:
+        late = own.distribution.count - 1  # the value came behind the reset, if that came at the first steps
+        summary = own.distribution.summary((0, 1))
+        assert late in (0, 1), (line, late)
+        check((line, summary.count, summary.sum), (line, 1 + late, 1_000 + late))
+        check((line, summary.quantiles), (line, (1 if late else 1_000, 1_000)))
+        for number in range(2_000):
+            own.observe(number)
+        check((line, own.distribution.count), (line, 2_001 + late))
+    line += 1 if line < 100 else 53
+assert {"_fold", "_insert", "_sample"} <= inside, inside
+assert line > 1_000, line
+"""
+    )
+
+
+@needs_signals
 def test_signal_handler_may_come_at_any_line_of_what_watches_and_limits() -> None:
     runs(
         AT_EACH_LINE

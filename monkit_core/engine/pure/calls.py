@@ -15,12 +15,14 @@ import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, cast
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
 
 from monkit_core.clock import monotonic_ns
-from monkit_core.engine.pure.spans import CURRENT, Span, Trace, raw_record
+from monkit_core.engine.pure.numbers import FOLD_AT, probe_stack
+from monkit_core.engine.pure.spans import CURRENT, Edge, Span, Trace, raw_record
 from monkit_core.errors import error_name, is_panic, is_success
-from monkit_core.recent import LEAST_RECORDS, MOST_BUFFERED, MOST_RECORDS, RecentStore, latency_class
+from monkit_core.recent import LEAST_RECORDS, MOST_BUFFERED, MOST_RECORDS, latency_class
 from monkit_core.variables import set_variable
 
 if TYPE_CHECKING:
@@ -36,14 +38,28 @@ __all__ = [
     "start",
 ]
 
-_KEEPS_TABLE = sys.version_info < (3, 12)
-"""See `set_variable`, which these calls are too frequent for."""
+_UP_TO_3_11 = sys.version_info < (3, 12)
+"""There `set_variable` needs a copy of the context, but these calls are too frequent for that function."""
+
+_current, _make_current = CURRENT.get, CURRENT.set  # bound once, as each use of a method makes an object
+
+_FINISH_DEPTH = 4
+"""How many calls deep `finish` and `start` are, with those to C where these count too."""
 
 Recorder = Callable[[tuple[Any, ...], dict[str, Any]], tuple[str, ...]]
 """Turns the arguments of a call into the texts that its span keeps."""
 
 
-def start(func: Func, args: tuple[str, ...] = (), *, trace: Trace | None = None, parent_id: int | None = None) -> Span:
+def _nested(levels: int) -> tuple[Any, ...]:
+    """An empty tuple within *levels* others."""
+    return (_nested(levels - 1),) if levels else ()
+
+
+_NESTED, _SAME_NESTED = _nested(_FINISH_DEPTH), _nested(_FINISH_DEPTH)
+"""Up to 3.11 each level of a comparison counts as a call, so comparing these probes the stack at a small price."""
+
+
+def start(func: Func, args: tuple[str, ...] = (), trace: Trace | None = None, parent_id: int | None = None) -> Span:
     """Start a span of *func* and make it current.
 
     Args:
@@ -52,35 +68,51 @@ def start(func: Func, args: tuple[str, ...] = (), *, trace: Trace | None = None,
         trace: makes the span a root of this trace, whatever is current.
         parent_id: of its remote parent, with *trace*.
     """
-    outer = CURRENT.get()
+    outer = _current()
+    span = Span()
+    span.func = func
+    span.outer = outer
+    span.args = args
     if trace is None and outer is not None:
         parent: Span | None = outer
+        span.parent = outer
+        span.parent_id = outer._id or outer.id
         trace = outer.trace
-        parent_id = outer._id or outer.id
         caller: Func | None = outer.func
+        siblings = outer._children
+        if siblings is None:
+            siblings = _first_children(outer)
     else:
         parent = caller = None
+        span.parent = None
+        span.parent_id = parent_id
         if trace is None:
             trace = Trace(func.live)
-    callers = func._callers
-    if caller not in callers:
-        callers.setdefault(caller, 0)
-    siblings = trace.live._roots if parent is None else parent._children
-    if siblings is None:
-        siblings = _first_children(cast("Span", parent))
-    span = Span(func, trace, parent, parent_id, outer, args)
-    if _KEEPS_TABLE:
+        siblings = trace.live._roots
+    span.trace = trace
+    try:
+        edge = func._callers[caller]
+    except KeyError:
+        edge = func._callers.setdefault(caller, Edge())
+    span._id = span.finish_ns = span.annotations_dropped = 0
+    span.orphaned = span.panicked = False
+    span.error_name = span.progressed = span._children = span._annotations = None
+    span.thread_id = get_ident()
+    span.start_ns = monotonic_ns()
+    # Whether there is the stack that `finish` will need is found out now: with too little, nothing has begun yet.
+    if _UP_TO_3_11:
+        _NESTED == _SAME_NESTED  # noqa: B015 -- raises `RecursionError`
         kept = copy_context()
-        CURRENT.set(span)
+        _make_current(span)
         del kept
     else:
-        CURRENT.set(span)
+        probe_stack(_FINISH_DEPTH - 1)
+        _make_current(span)
     # No call up to the next comment: nothing can raise while the span is half registered.
-    # (What `finish` needs of the stack, the lines above have just used.)
     func.current = current = func.current + 1
     if current > func.highwater:
         func.highwater = current
-    callers[caller] += 1
+    edge.calls += 1
     trace.span_count += 1
     siblings[span] = None
     # Registered.
@@ -90,7 +122,7 @@ def start(func: Func, args: tuple[str, ...] = (), *, trace: Trace | None = None,
             trace.live.trace_started(trace)
     elif parent.finish_ns:
         _orphan(parent, span)
-    if trace.observers or func.observers:
+    if trace.observers is not func.observers:  # mostly both are the one empty tuple
         trace.live.span_started(span)
     return span
 
@@ -107,47 +139,53 @@ def finish(span: Span, error: BaseException | None = None) -> None:
     """End *span*, which raised *error* or returned; a second time does nothing."""
     if span.finish_ns:
         return
-    now = monotonic_ns()
-    span.finish_ns = now
+    span.finish_ns = now = monotonic_ns()
+    spent = now - span.start_ns
     func = span.func
     trace = span.trace
-    live = trace.live
-    parent = span.parent
     func.current -= 1
     trace.span_count -= 1
-    if error is None or not _record_failure(span, error, now):
+    if error is not None and _failed(span, error):
+        func.failed(None if span.panicked else span.error_name, spent)
+    else:
         error = None
-        func.success_times.observe(now - span.start_ns)
-    if span._children:
+        pending = func._pending
+        pending.append(spent)
+        if len(pending) >= FOLD_AT:
+            func.success_times.fold_if_free()
+    if span._children is not None:
         for child in tuple(span._children):
             _orphan(span, child)
-    if span.orphaned:
-        live._orphans.pop(span, None)
-    elif parent is None:
-        live._roots.pop(span, None)
-    elif parent._children is not None:
-        parent._children.pop(span, None)
+    parent = span.parent
+    siblings: Any = trace.live._roots if parent is None else parent._children
+    try:
+        del siblings[span]
+    except KeyError:  # it outlives its parent
+        trace.live._orphans.pop(span, None)
     outer = span.outer
-    if CURRENT.get() is not span or (outer is not None and outer.finish_ns):
+    if _current() is not span or (outer is not None and outer.finish_ns):
         _restore(span)
-    elif _KEEPS_TABLE:
+    elif _UP_TO_3_11:
         kept = copy_context()
-        CURRENT.set(outer)
+        _make_current(outer)
         del kept
     else:
-        CURRENT.set(outer)
+        _make_current(outer)
     span.parent = None
-    if live.recent is not None:
+    if error is None and func._usual_from_ns <= spent < func._usual_to_ns and now < func._due_ns:
         records = trace._records
-        is_usual = func._usual_from_ns <= now - span.start_ns < func._usual_to_ns
-        if error is not None or not is_usual or now >= func._due_ns:
-            _record(span, live.recent)
-        elif records is not None and trace.span_count:
-            _append(records, span, trace, live)
-        elif records is not None or trace.span_count:  # else the only span of a trace that ends: nobody would see it
-            _record(span, live.recent)
-    if trace.observers or func.observers:
-        live.span_finished(span, error)
+        if records is None or not trace.span_count:
+            if records is not None or trace.span_count:  # else the trace had only this span: nobody would see it
+                _record(span)
+        elif len(records) == MOST_RECORDS:  # its greatest length: the oldest goes by itself
+            trace.records_dropped += 1
+            records.append(span)
+        else:
+            _append(records, span, trace, trace.live)
+    elif trace.live.recent is not None:
+        _record(span)
+    if trace.observers is not func.observers:
+        trace.live.span_finished(span, error)
 
 
 def _append(records: deque[Span], span: Span, trace: Trace, live: Live) -> None:
@@ -163,7 +201,7 @@ def _append(records: deque[Span], span: Span, trace: Trace, live: Live) -> None:
     records.append(span)
 
 
-def _record(span: Span, recent: RecentStore) -> None:
+def _record(span: Span) -> None:
     """Leave a record in the trace; bring the tree below *span* to the store if it is time for one."""
     func, trace, kind = span.func, span.trace, span.error_name
     live = trace.live
@@ -181,15 +219,15 @@ def _record(span: Span, recent: RecentStore) -> None:
         if trace._records is None:  # else another thread, or a finaliser, was faster
             trace._records = records
     _append(records, span, trace, live)
-    if is_due:
-        recent.bring(latency if kind is None else kind, trace, map(raw_record, reversed(records.copy())))
+    if is_due and live.recent is not None:
+        live.recent.bring(latency if kind is None else kind, trace, map(raw_record, reversed(records.copy())))
     if is_last:
         trace._records = None
         live.buffered -= len(records)
 
 
-def _record_failure(span: Span, error: BaseException, now: int) -> bool:
-    """Count how *span* failed; false if ending by *error* is a success."""
+def _failed(span: Span, error: BaseException) -> bool:
+    """Note with what *span* failed; false if ending by *error* is a success."""
     try:
         if is_success(error):
             return False
@@ -200,7 +238,6 @@ def _record_failure(span: Span, error: BaseException, now: int) -> bool:
         panicked = False
     span.error_name = name
     span.panicked = panicked
-    span.func.failed(None if panicked else name, now - span.start_ns)
     return True
 
 
@@ -217,7 +254,7 @@ def _orphan(parent: Span, child: Span) -> None:
 
 def _restore(span: Span) -> None:
     """Make current again what was so before *span*, if *span* is current here."""
-    current = CURRENT.get()
+    current = _current()
     while current is not None and current is not span and current.finish_ns:
         current = current.outer  # it ended in another context, where nobody could put this one right
     if current is span:
@@ -239,7 +276,7 @@ def monitor_function(func: Func, call: Callable[..., Any], record: Recorder | No
     def monitored(*args: Any, **kwargs: Any) -> Any:
         span = start(func) if record is None else start(func, record(args, kwargs))
         try:
-            result = call(*args, **kwargs)
+            result = call(*args, **kwargs) if kwargs else call(*args)  # most calls need no copy of an empty dictionary
         except BaseException as error:
             finish(span, error)
             raise
@@ -258,7 +295,7 @@ def monitor_coroutine(
     async def monitored(*args: Any, **kwargs: Any) -> Any:
         span = start(func) if record is None else start(func, record(args, kwargs))
         try:
-            result = await call(*args, **kwargs)
+            result = await (call(*args, **kwargs) if kwargs else call(*args))
         except BaseException as error:
             finish(span, error)
             raise
@@ -279,21 +316,21 @@ def monitor_generator(
 
     @functools.wraps(call)
     def monitored(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        caller = CURRENT.get()
+        caller = _current()
         span = start(func) if record is None else start(func, record(args, kwargs))
         argument: Any = None
         try:
             steps = call(*args, **kwargs)
             value = next(steps)
             while True:
-                inside = CURRENT.get()
+                inside = _current()
                 set_variable(CURRENT, caller)
                 resume: Callable[[Any], Any] = steps.send
                 try:
                     argument = yield value
                 except BaseException as error:
                     resume, argument = steps.throw, error
-                caller = CURRENT.get()
+                caller = _current()
                 set_variable(CURRENT, inside)
                 value = resume(argument)
         except StopIteration as stop:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from monkit_core.convert import LARGEST, LARGEST_WHOLE, SMALLEST_WHOLE
 from monkit_core.engine.figures import Looked, work_out
@@ -27,7 +27,7 @@ __all__ = [
 RESERVOIR_SIZE = 64
 WINDOW = 1024
 _PASSED_OVER = 1 / math.log(1 - RESERVOIR_SIZE / WINDOW)
-_FOLD_AT = 256
+FOLD_AT = 256
 _FOLD_DEPTH = 8
 _MOST_SECONDS = 9.2e9  # just below 2**63 nanoseconds
 _BELOW_ONE = math.nextafter(1.0, 0.0)
@@ -50,53 +50,44 @@ class Histogram:
         self._bins: dict[int, int] = {}
 
     def insert(self, ordered: Sequence[float]) -> None:
-        """Count values, which come in rising order."""
-        octaves = math.frexp(ordered[-1])[1] - math.frexp(ordered[0])[1] + 1
-        if ordered[0] < 0 or octaves * self._BINS * 4 > len(ordered):
-            bins, frexp, size, limit = self._bins, math.frexp, self._BINS, self._LIMIT
-            for value in ordered:
+        """Count values, which come in rising order; each bin that they hit is looked up once."""
+        bins, frexp, ldexp, size, limit = self._bins, math.frexp, math.ldexp, self._BINS, self._LIMIT
+        index = amount = 0
+        above = -math.inf
+        for value in ordered:
+            if value < above:
+                amount += 1
+            else:
+                if amount:
+                    bins[index] = bins.get(index, 0) + amount
+                amount = 1
                 fraction, exponent = frexp(value)
-                if fraction > 0 and -limit < exponent <= limit:  # what `_index` says of these, without its call
-                    index = (exponent + limit - 1) * size + int(fraction * 2 * size) + 1
+                if fraction > 0 and -limit < exponent < limit:  # what `_place` says of these, without its call
+                    step = int(fraction * 2 * size) + 1
+                    index = (exponent + limit - 1) * size + step
+                    above = ldexp(step / (2 * size), exponent)
                 else:
-                    index = self._index(value)
-                bins[index] = bins.get(index, 0) + 1
-        else:
-            self._insert_close(ordered)
-
-    def _insert_close(self, ordered: Sequence[float]) -> None:
-        """The same of values that hit few bins: each of these is looked at once."""
-        bins = self._bins
-        place, size = 0, len(ordered)
-        while place < size:
-            index = self._index(ordered[place])
-            end = max(self._end(index, ordered, place), place + 1)
-            bins[index] = bins.get(index, 0) + end - place
-            place = end
+                    index, above = self._place(value)
+        bins[index] = bins.get(index, 0) + amount
 
     @classmethod
-    def _index(cls, value: float) -> int:
-        """The bin of *value*: 0 for zero, rising with the value, negative below zero."""
+    def _place(cls, value: float) -> tuple[int, float]:
+        """The bin of *value*, and below which value those that rise from it are in that bin too.
+
+        Bins are 0 for zero, rising with the value, negative below zero.
+        """
         fraction, exponent = math.frexp(value)
         if exponent > cls._LIMIT:
             fraction, exponent = math.copysign(_BELOW_ONE, fraction), cls._LIMIT
         if fraction == 0.0 or exponent <= -cls._LIMIT:
-            return 0
-        index = (exponent + cls._LIMIT - 1) * cls._BINS + int(abs(fraction) * 2 * cls._BINS) - cls._BINS + 1
-        return index + cls._BINS if fraction > 0 else -index - cls._BINS
-
-    @classmethod
-    def _end(cls, index: int, ordered: Sequence[float], place: int) -> int:
-        """Where in *ordered*, from *place* on, the values above bin *index* begin."""
-        exponent, position = divmod(abs(index) - 1, cls._BINS)
-        exponent -= cls._LIMIT
-        if index < 0:
-            return bisect_right(ordered, -math.ldexp((position + cls._BINS) / (2 * cls._BINS), exponent), place)
-        if index == 0:
-            return bisect_left(ordered, math.ldexp(0.5, 1 - cls._LIMIT), place)
-        if exponent == cls._LIMIT and position == cls._BINS - 1:
-            return len(ordered)
-        return bisect_left(ordered, math.ldexp((position + 1 + cls._BINS) / (2 * cls._BINS), exponent), place)
+            return 0, math.ldexp(0.5, 1 - cls._LIMIT)
+        step = int(abs(fraction) * 2 * cls._BINS)
+        index = (exponent + cls._LIMIT - 1) * cls._BINS + step + 1
+        if fraction < 0:
+            return -index, -math.inf  # which are rare
+        if fraction == _BELOW_ONE and exponent == cls._LIMIT:
+            return index, math.inf
+        return index, math.ldexp((step + 1) / (2 * cls._BINS), exponent)
 
     @classmethod
     @lru_cache(maxsize=1024)
@@ -126,10 +117,10 @@ class Histogram:
         self._bins.clear()
 
 
-def _probe_stack(depth: int) -> None:
+def probe_stack(depth: int) -> None:
     """Raise `RecursionError` now if *depth* more calls would, before anything is half done."""
     if depth:
-        _probe_stack(depth - 1)
+        probe_stack(depth - 1)
 
 
 class DistributionCore:
@@ -150,23 +141,28 @@ class DistributionCore:
 
     def __init__(self, integral: bool) -> None:
         self._integral = integral
-        self._pending: list[float] = []
+        self._pending: list[float | None] = []  # always the same list; ``None`` where all was reset
         self._folding = False
         self._reservoir: list[float] = []
         self._histogram = Histogram()
-        self._count = 0
         self._sum: float = 0
         self._low: float = 0
         self._high: float = 0
         self._recent: float = 0
+        self._count = 0
 
     def observe(self, value: float) -> None:
         """Take in one number, finite and of up to 64 bits if it is whole. Never raises and never waits."""
         pending = self._pending
         pending.append(value)
-        if len(pending) >= _FOLD_AT and LOCK.acquire(blocking=False):
+        if len(pending) >= FOLD_AT:
+            self.fold_if_free()
+
+    def fold_if_free(self) -> None:
+        """Work the pending values in, unless somebody reads or hardly any stack is left. Never raises."""
+        if LOCK.acquire(blocking=False):
             try:
-                _probe_stack(_FOLD_DEPTH)
+                probe_stack(_FOLD_DEPTH)
                 self._fold()
             except RecursionError:
                 pass  # near the recursion limit: the values wait for the next fold
@@ -187,19 +183,27 @@ class DistributionCore:
             amount = len(pending)
             values = pending[:amount]
             del pending[:amount]
-            if values:
-                self._insert(values)
+            self._insert(values)
         finally:
             self._folding = False
 
-    def _insert(self, values: list[float]) -> None:
+    def _insert(self, taken: list[float | None]) -> None:
+        values = cast("list[float]", taken)
+        try:
+            total = sum(values)
+        except TypeError:  # they were reset in between: what came before does not count
+            self._forget()
+            del values[: len(taken) - taken[::-1].index(None)]
+            total = sum(values)
+        if not values:
+            return
         ordered = sorted(values)
         low, high = ordered[0], ordered[-1]
         if self._count == 0:
             self._low, self._high = low, high
         else:
             self._low, self._high = min(self._low, low), max(self._high, high)
-        self._sum += sum(values)
+        self._sum += total
         self._recent = values[-1]
         self._histogram.insert(ordered)
         self._sample(values)
@@ -227,6 +231,8 @@ class DistributionCore:
         """Everything at one moment: count, sum, low, high, recent, the sorted reservoir, *lifetime* quantiles."""
         with LOCK:
             self._fold()
+            if None in self._pending:  # it was reset while a fold is under way
+                return 0, 0, 0, 0, 0, [], (0.0,) * len(lifetime)
             # What a finaliser or signal handler observes meanwhile waits.
             before, self._folding = self._folding, True
             try:
@@ -263,12 +269,15 @@ class DistributionCore:
 
     def reset(self) -> None:
         """Forget all observations."""
+        self._pending.append(None)
         with LOCK:
-            self._pending.clear()
-            self._reservoir.clear()
-            self._histogram.clear()
-            self._count = 0
-            self._sum = self._low = self._high = self._recent = 0
+            self._fold()  # if one is under way, which a signal handler or finaliser interrupts, the next one does it
+
+    def _forget(self) -> None:
+        self._reservoir.clear()
+        self._histogram.clear()
+        self._count = 0
+        self._sum = self._low = self._high = self._recent = 0
 
 
 class _ValueCore:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
-from threading import get_ident
 from typing import TYPE_CHECKING
 
 from monkit_core import ids, notes
@@ -73,6 +72,15 @@ class LiveCore:
             span.parent._children.pop(span, None)
 
 
+class Edge:
+    """How often one function called another."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
 class FuncCore:
     """What calls change of a function.
 
@@ -87,21 +95,22 @@ class FuncCore:
     """
 
     __slots__ = (
-        "_callers", "_class_due_ns", "_due_ns", "_error_due_ns", "_errors", "_usual_from_ns", "_usual_to_ns", "current",
-        "failure_times", "highwater", "live", "observers", "panics", "success_times",
+        "_callers", "_class_due_ns", "_due_ns", "_error_due_ns", "_errors", "_pending", "_usual_from_ns",
+        "_usual_to_ns", "current", "failure_times", "highwater", "live", "observers", "panics", "success_times",
     )  # fmt: skip
 
     def __init__(self, live: Live, success_times: Distribution, failure_times: Distribution) -> None:
         self.live = live
         self.success_times = success_times
         self.failure_times = failure_times
+        self._pending = success_times._pending
         self.current = 0
         self.highwater = 0
         self.panics = 0
         self.observers: tuple[SpanObserver, ...] = ()
         self._errors: dict[str, int] = {}
         self._error_due_ns: dict[str, int] = {}
-        self._callers: dict[Func | None, int] = {}
+        self._callers: dict[Func | None, Edge] = {}
         self._class_due_ns = [0] * LATENCY_CLASSES  # when the next tree of each class may be kept
         # The same of the class that came last, and its bounds: most calls need not look further.
         self._due_ns = self._usual_from_ns = self._usual_to_ns = 0
@@ -109,7 +118,7 @@ class FuncCore:
     @property
     def callers(self) -> dict[Func | None, int]:
         """How many calls came from which function; ``None`` stands for outside."""
-        return self._callers.copy()
+        return {caller: edge.calls for caller, edge in self._callers.copy().items()}
 
     @property
     def errors(self) -> dict[str, int]:
@@ -242,32 +251,24 @@ class Span:
         "orphaned", "outer", "panicked", "parent", "parent_id", "progressed", "start_ns", "thread_id", "trace",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        func: Func,
-        trace: Trace,
-        parent: Span | None,
-        parent_id: int | None,
-        outer: Span | None,
-        args: tuple[str, ...],
-    ) -> None:
-        self.func = func
-        self.trace = trace
-        self.parent = parent
-        self.parent_id = parent_id
-        self.outer = outer
-        self.args = args
-        self._id = 0
-        self.finish_ns = 0
-        self.orphaned = False
-        self.panicked = False
-        self.error_name: str | None = None
-        self._children: dict[Span, None] | None = None
-        self._annotations: list[tuple[str, str]] | None = None
-        self.annotations_dropped = 0
-        self.progressed: tuple[float, float | None] | None = None
-        self.thread_id = get_ident()
-        self.start_ns = monotonic_ns()
+    # `start` fills them in: a constructor in Python would take longer than all of that.
+    func: Func
+    trace: Trace
+    parent: Span | None
+    parent_id: int | None
+    thread_id: int
+    start_ns: int
+    finish_ns: int
+    outer: Span | None
+    args: tuple[str, ...]
+    orphaned: bool
+    error_name: str | None
+    panicked: bool
+    progressed: tuple[float, float | None] | None
+    annotations_dropped: int
+    _id: int
+    _children: dict[Span, None] | None
+    _annotations: list[tuple[str, str]] | None
 
     @property
     def id(self) -> int:
