@@ -5,6 +5,8 @@ RUN := $(DEV)/bin/python -m
 NATIVE := setup.py $(wildcard monkit_core/engine/native*.p* monkit_core/engine/native.h)
 SOURCES := setup.py monkit_core monkit_present monkit_plugins benchmarks docs examples tests
 CHROMIUM := /usr/bin/chromium
+PROMETHEUS := /usr/bin/prometheus
+USUAL := not browser and not service and not slow
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint type format golden docs bench bench-check wheel clean
@@ -16,12 +18,12 @@ demo: $(DEMO)/ready ## start the monitored reverse proxy with traffic; its port 
 	@exec $(DEMO)/bin/python examples/vlite.py --demo
 
 test: $(DEV)/ready ## all tests that need Python packages only
-	$(RUN) pytest -m "not browser and not slow"
-	@echo 'Left out, and run by "make test-all": the pure engine, tests in a real browser, tests marked slow.'
+	$(RUN) pytest -m "$(USUAL)"
+	@echo 'Left out, and run by "make test-all": the pure engine, tests in a real browser, with servers, and slow ones.'
 
-test-all: test $(DEV)/browser ## the rest too: the other engine, a real browser, long tests; installs what they need
-	MONKIT_ENGINE=pure $(RUN) pytest -m "not browser and not slow"
-	$(RUN) pytest -m "browser or slow"
+test-all: test $(DEV)/browser $(DEV)/services ## the rest too: the other engine, a browser, servers; installs what they need
+	MONKIT_ENGINE=pure $(RUN) pytest -m "$(USUAL)"
+	$(RUN) pytest -m "browser or service or slow"
 
 lint: $(DEV)/ready ## ruff: rules and format
 	$(RUN) ruff check $(SOURCES)
@@ -68,6 +70,14 @@ $(DEMO)/ready: pyproject.toml $(NATIVE)
 $(DEV)/browser: $(DEV)/ready
 	$(DEV)/bin/pip install --quiet --editable '.[browser]'
 	test -x $(CHROMIUM) || (apt-get update -qq && apt-get install -qq -y chromium)
+	@touch $@
+
+$(DEV)/services: $(DEV)/ready
+	$(DEV)/bin/pip install --quiet --editable '.[service]'
+	command -v npm > /dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends npm)
+	npm install --silent --no-audit --no-fund --prefix $(DEV)/npm speedscope@1
+	test -x $(PROMETHEUS) || (apt-get update -qq && apt-get install -qq -y --no-install-recommends prometheus)
+	command -v dot >/dev/null || (apt-get update -qq && apt-get install -qq -y graphviz)
 	@touch $@
 
 $(DEV)/bench: $(DEV)/ready

@@ -16,7 +16,7 @@ from benchmarks.tables import TABLES, as_text, bars_of
 from benchmarks.worker import GROUPS
 
 _RESULTS = Path(__file__).parent / "results.json"
-_CHECKED = ("calls", "primitives", "resident", "soak", "pages", "pictures")
+_CHECKED = ("calls", "primitives", "resident", "soak", "pages", "pictures", "graphs")
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks import memory, pages, pictures, primitives
+from benchmarks import graphs, memory, pages, pictures, primitives
 from benchmarks.calls import MONKIT, PLACES, WATCHED, YARDSTICK
 from benchmarks.figures import Result, Row, find_row
 
@@ -84,6 +84,7 @@ _OPERATIONS = ("counter inc", "int value observe", "float value observe", "durat
 _PAGES_MS = {"/stats": {"native": 300.0, "pure": 500.0}, "/funcs/json": {"native": 300.0, "pure": 300.0}}
 _PICTURE_MS = {"native": 150.0, "pure": 150.0}
 _PICTURE_MB = {"native": 3.0, "pure": 3.0}
+_LAYOUT_MS = {"native": 500.0, "pure": 500.0}
 _GAP_MS = {"native": 10.0, "pure": 10.0}
 _GROWTH_KB = {"native": 1_000.0, "pure": 1_000.0}  # flat: a byte a span
 _MANY = 10_000
@@ -109,6 +110,8 @@ def _all() -> Iterator[Bar]:
         yield Bar(group, pages.RENDERED, _PICTURE_MS, "ms", scaled=True)
         yield Bar(group, "size", _PICTURE_MB, "MB")
         yield Bar(group, pages.GAP, _GAP_MS, "ms")
+    for shape in graphs.SHAPES:
+        yield Bar(graphs.group_of(shape), graphs.LAID_OUT, _LAYOUT_MS, "ms", scaled=True)
     yield Bar(memory.GROUP, memory.WITHOUT_TRAFFIC, {"native": 2_500.0}, "bytes")
     yield Bar(memory.GROUP, memory.IN_USE, {"native": 6_000.0}, "bytes")
     yield Bar(memory.GROUP, memory.GROWTH, _GROWTH_KB, "kB")

@@ -119,9 +119,9 @@ def _prometheus(stack: ExitStack) -> Iterator[Peer]:
 
 
 def _opentelemetry_api(stack: ExitStack) -> Iterator[Peer]:
-    from opentelemetry import trace
+    from opentelemetry.trace import get_tracer
 
-    yield _of_tracer("OpenTelemetry API without SDK", trace.get_tracer("benchmarks"))
+    yield _of_tracer("OpenTelemetry API without SDK", get_tracer("benchmarks"))
 
 
 def _opentelemetry_sdk(stack: ExitStack) -> Iterator[Peer]:

@@ -158,7 +158,9 @@ TABLES: dict[str, Callable[[Sequence[Result]], Table]] = {
     "pages": lambda results: _by_group(
         results, "page", lambda group: group == pages.NO_PAGE or group.endswith(" functions")
     ),
-    "pictures": lambda results: _by_group(results, "picture", lambda group: group.startswith("/trace/svg")),
+    "pictures": lambda results: _by_group(
+        results, "picture", lambda group: group.startswith(("/trace/svg", "/funcs/svg"))
+    ),
     "bars": lambda results: bars_of(results, 1.0, measured=True),
 }
 """Every table by its name in documents."""

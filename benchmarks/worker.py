@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import calls, creation, memory, pages, peers, pictures, primitives, threads
+from benchmarks import calls, creation, graphs, memory, pages, peers, pictures, primitives, threads
 from benchmarks.effort import EFFORTS, Effort
 from benchmarks.figures import Result, Row, write_results
 from benchmarks.machine import describe
@@ -26,6 +26,7 @@ GROUPS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "soak": memory.measure_soak,
     "pages": pages.measure,
     "pictures": pictures.measure,
+    "graphs": graphs.measure,
 }
 """What measures, in the order in which it is done."""
 

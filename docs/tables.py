@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import monkit_present
-from monkit_present.catalogue import PAGES
-from monkit_present.pages import Action, Page, addresses
+from monkit_present.catalogue import CALL_GRAPH, CAPTURE, PAGES
+from monkit_present.graph_page import GRAPH
+from monkit_present.kept_pages import KEPT, LATEST
+from monkit_present.pages import EVENT_STREAM, HTML, Action, Format, Page, addresses
 from monkit_present.parameters import Parameter
 from monkit_present.trace_pages import REMOTE, TRACE
 
@@ -35,15 +37,26 @@ def _code(names: Iterable[str]) -> str:
 
 
 def _address_rows(page: Page[Any]) -> Iterator[tuple[str, str, str]]:
-    """A row for each format of *page*, with every address that sends it."""
+    """A row for each format of *page*, with every address that sends it; then what a browser gets, and its stream."""
     for item in page.formats:
         paths = [place.path for place in addresses(page) if item in place.formats]
-        words = page.title if item is page.formats[0] else "the same"
         yield (
             _code(paths),
             item.media_type.partition(";")[0],
-            f"{words}, with `{item.beside}=`" if item.beside else words,
+            _words(page, item),
         )
+    if page.view is not None and page.formats[0].media_type != HTML:
+        yield f"`{page.path}`", "text/html", "the same as a page, for a browser (`Accept: text/html`)"
+    for place in addresses(page):
+        if place.is_stream:
+            yield f"`{place.path}`", EVENT_STREAM, "what changes on that page, once a second"
+
+
+def _words(page: Page[Any], item: Format[Any]) -> str:
+    words = page.title if item is page.formats[0] else "the same"
+    if item.beside:
+        return f"{words}, with `{item.beside}=`"
+    return f"{words}, as a file" if item.suffix else words
 
 
 def _addresses() -> str:
@@ -54,8 +67,8 @@ def _addresses() -> str:
 def _parameters(*pages: Page[Any]) -> str:
     rows: dict[Parameter, tuple[str, ...]] = {}
     for page in pages:
-        for parameter in page.parameters:
-            where = [other.path for other in pages if parameter in other.parameters]
+        for parameter in page.every_parameter:
+            where = [other.path for other in pages if parameter in other.every_parameter]
             cells = [f"`{parameter.name}`", parameter.takes, parameter.default_words, parameter.words]
             rows[parameter] = (*cells, _code(where)) if len(pages) > 1 else tuple(cells)
     head = ("parameter", "takes", "default", "meaning", "of")
@@ -89,7 +102,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "addresses": _addresses,
     "actions": _actions,
     "parameters of /stats": lambda: _parameters(next(page for page in PAGES if page.path == "/stats")),
-    "parameters that wait": lambda: _parameters(TRACE, REMOTE),
+    "parameters of /metrics": lambda: _parameters(next(page for page in PAGES if page.path == "/metrics")),
+    "parameters of /funcs/svg": lambda: _parameters(GRAPH, CALL_GRAPH),
+    "parameters of /funcs/{name}": lambda: _parameters(next(page for page in PAGES if page.path == "/funcs/{name}")),
+    "parameters of kept traces": lambda: _parameters(KEPT, LATEST),
+    "parameters that wait": lambda: _parameters(TRACE, CAPTURE, REMOTE),
     "arguments of serve": lambda: _arguments(monkit_present.serve),
     "arguments of app": lambda: _arguments(monkit_present.app),
 }

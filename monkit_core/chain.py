@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from monkit_core import faults
+from monkit_core.distribution import Distribution
 from monkit_core.readers import Readers
-from monkit_core.series import SeriesKey, Stat, StatSource
+from monkit_core.series import SeriesKey, Stat, StatSource, TypedSeries, grouped
 from monkit_core.text import clean
 
 __all__ = ["Chained"]
@@ -42,6 +45,19 @@ class Chained:
         finally:
             self._readers.leave()
         return figures
+
+    def typed_series(self) -> Iterator[TypedSeries]:
+        """The same with what the source says of it: ``growing_fields`` and ``distribution``, where it has them."""
+        figures = self.stats()
+        growing, distribution = frozenset[str](), None
+        try:
+            growing = frozenset(getattr(self.source, "growing_fields", ()))
+            distribution = getattr(self.source, "distribution", None)
+        except Exception as problem:  # a user's object, of any kind
+            faults.report(self._place, problem)
+        if not isinstance(distribution, Distribution):
+            distribution = None
+        return (TypedSeries(row, growing, distribution) for row in grouped(figures))
 
     def _read_into(self, figures: list[Stat]) -> None:
         last: SeriesKey | None = None

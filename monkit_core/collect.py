@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, overload
-from weakref import WeakSet
+from typing import overload
 
 from monkit_core.clock import monotonic_ns
 from monkit_core.errors import error_text
 from monkit_core.registry import Registry
 from monkit_core.span import FuncFilter, Span, TraceFilter, current_span
+from monkit_core.waiting import Waiter
 
 __all__ = [
     "MAX_SPANS", "Capture", "FinishedSpan", "SpanCollector", "SpanWaiter", "collect_spans", "find_span",
@@ -22,7 +19,6 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_SPANS = 10_000
-_waiters: WeakSet[SpanWaiter] = WeakSet()
 
 Matcher = Callable[[Span], bool]
 
@@ -88,6 +84,10 @@ class SpanCollector:
         """The span that matched, or ``None`` while it waits."""
         return self._target
 
+    def covers(self, span: Span) -> bool:
+        """Whether *span*, which runs, is the one that matched or below it, kept or not."""
+        return span in self._parents or span in self._left_out
+
     def force_start(self, span: Span) -> None:
         """Collect *span* without asking the matcher, with those of its descendants that run now."""
         if self._target is None:
@@ -115,13 +115,16 @@ class SpanCollector:
         if span in self._parents:
             return
         if parent in self._parents:
-            if len(self._parents) < self._max_spans:
+            if self._has_room():
                 self._parents[span] = parent
                 return
         elif parent not in self._left_out:
             return
         self._dropped += 1
         self._left_out.add(span)
+
+    def _has_room(self) -> bool:
+        return len(self._parents) < self._max_spans
 
     def span_finished(self, span: Span, error: BaseException | None) -> None:
         """See `SpanObserver`."""
@@ -132,9 +135,12 @@ class SpanCollector:
         self._finished[span] = FinishedSpan(span, text, span.panicked, span.finish_ns, unfinished=False)
         if span is self._target:
             self._over = True
-            capture = self.capture(span.finish_ns)
-            if self._done is not None:
-                self._done(capture)
+            self._ended(self._finished[span])
+
+    def _ended(self, target: FinishedSpan) -> None:
+        """The span that matched is over."""
+        if self._done is not None:
+            self._done(self.capture(target.finish_ns))
 
     def capture(self, now_ns: int | None = None) -> Capture:
         """What was gathered so far; spans still running end at *now_ns* (monotonic) and are marked unfinished."""
@@ -153,12 +159,10 @@ class SpanCollector:
         return Capture(tuple(spans), self._dropped)
 
 
-class SpanWaiter:
+class SpanWaiter(Waiter[Capture]):
     """The next match, to be waited for: ``await waiter``, or `result` from a thread.
 
-    It watches from its making until the match has ended, `cancel` is called,
-    or an ``await`` of it is cancelled; then nothing of it stays behind. It does
-    not watch in a child of fork.
+    See `Waiter`; it is there when the match has ended.
     """
 
     def __init__(
@@ -169,13 +173,12 @@ class SpanWaiter:
         funcs: FuncFilter | None = None,
         traces: TraceFilter | None = None,
     ) -> None:
-        self._future: Future[Capture] = Future()
+        super().__init__()
         self._matcher = matcher
         self._collector = SpanCollector(self._matches, self._deliver, max_spans)
         self._detach_trace: Callable[[], None] = _nothing
         self._detach = registry.observe_spans(self._collector, funcs, traces)
-        self._future.add_done_callback(lambda _: self._stop())
-        _waiters.add(self)
+        self._begin()
 
     def _stop(self) -> None:
         self._detach()
@@ -191,14 +194,9 @@ class SpanWaiter:
             return found
         except RecursionError:
             raise  # the span is missed, see `Live`
-        except Exception as problem:  # the caller's own code: it belongs to who waits, not to the measured call
-            with suppress(InvalidStateError):
-                self._future.set_exception(problem)
+        except Exception as problem:  # the caller's own code
+            self._fail(problem)
             return False
-
-    def _deliver(self, capture: Capture) -> None:
-        with suppress(InvalidStateError):  # cancelled meanwhile
-            self._future.set_result(capture)
 
     @property
     def target(self) -> Span | None:
@@ -208,28 +206,6 @@ class SpanWaiter:
     def so_far(self) -> Capture:
         """What was gathered by now; empty before the match."""
         return self._collector.capture()
-
-    def result(self, timeout: float | None = None) -> Capture:
-        """Block until the match has ended.
-
-        Args:
-            timeout: seconds, ``None`` for ever.
-
-        Raises:
-            TimeoutError: it has not ended by then; the waiter goes on watching.
-            concurrent.futures.CancelledError: it was cancelled.
-            Exception: what the matcher raised.
-        """
-        return self._future.result(timeout)
-
-    def cancel(self) -> None:
-        """Stop watching; who waits gets ``CancelledError``."""
-        self._future.cancel()
-
-    def __await__(self) -> Generator[Any, None, Capture]:
-        import asyncio  # who awaits has loaded it; others should not pay for it
-
-        return asyncio.wrap_future(self._future).__await__()
 
 
 def watch_for_spans(
@@ -307,13 +283,3 @@ def _without_first(capture: Capture) -> Capture:
 
 def _nothing() -> None:
     return None
-
-
-def _after_fork() -> None:
-    """Who waits stayed in the parent."""
-    for waiter in list(_waiters):
-        waiter._stop()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

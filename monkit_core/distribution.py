@@ -8,6 +8,7 @@ published: ``r50`` from the reservoir, ``p50`` from the histogram.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,6 +94,45 @@ class Distribution(DistributionCore):
             float(count), total, low, high, rmin, ravg, r10, r50, r90, r99, rmax, recent, p50, p90, p99, p999,
         )  # fmt: skip
 
+    def buckets(self, bounds: Sequence[float]) -> tuple[int, float | None, list[int]]:
+        """How many of all values are at most each of *bounds*, from the histogram, at one moment.
+
+        A bin that a bound falls into counts as below it, so a bound stands for itself or up to 1/32 more; whole
+        numbers below 64 are exact.
+
+        Args:
+            bounds: rising, in the published unit (seconds for durations).
+
+        Returns:
+            The count of all; their sum, ``None`` if one was negative and the sum may fall; a count for each bound.
+        """
+        count, total, low, bins = self.bins()
+        counts: list[int] = []
+        passed = place = 0
+        for bound in bounds:
+            while place < len(bins) and bins[place][0] / self._scale <= bound:
+                passed += bins[place][1]
+                place += 1
+            counts.append(passed)
+        return count, None if low < 0 else total / self._scale, counts
+
+    def middles(self) -> list[tuple[float, int]]:
+        """Every value that was ever observed as the middle of its bin, rising, with the count of the bin.
+
+        A middle is off by at most 1/64 of the value; in the unit that was observed.
+        """
+        return [(_middle(edge), count) for edge, count in self.bins()[3]]
+
+    @property
+    def in_seconds(self) -> bool:
+        """Whether nanoseconds are observed and seconds published."""
+        return self._scale == 1e9
+
     def fields(self) -> list[tuple[str, float]]:
         """The published fields in their order, each with its value."""
         return list(zip(*self.published(), strict=True))
+
+
+def _middle(edge: float) -> float:
+    """The middle of the bin that begins at *edge*; bins are a 64th of the power of two above."""
+    return edge + math.copysign(math.ldexp(1 / 128, math.frexp(edge)[1]), edge) if edge else 0.0

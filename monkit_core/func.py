@@ -8,7 +8,7 @@ from monkit_core import ids
 from monkit_core.block import Block, RootBlock
 from monkit_core.distribution import Distribution
 from monkit_core.engine import FuncCore
-from monkit_core.series import Series, SeriesKey, SeriesSource, Tags
+from monkit_core.series import Series, SeriesKey, SeriesSource, Tags, TypedSeries
 from monkit_core.span import CURRENT, Live, Trace
 
 __all__ = ["Func"]
@@ -37,6 +37,8 @@ class Func(FuncCore, SeriesSource):
     """
 
     __slots__ = ("_error_keys", "_keys", "id", "scope_name", "short_name", "tags")
+
+    growing_fields = frozenset({"successes", *_ERROR, *_FAILURES})
 
     def __init__(self, live: Live, scope_name: str, short_name: str, tags: Tags = ()) -> None:
         super().__init__(live, Distribution(integral=True, scale=1e9), Distribution(integral=True, scale=1e9))
@@ -103,6 +105,13 @@ class Func(FuncCore, SeriesSource):
         yield counts, _FAILURES, (float(error_count), float(panics), float(failures), successes + failures)
         yield success_key, success_fields, success
         yield failure_key, failure_fields, failure
+
+    def typed_series(self) -> Iterator[TypedSeries]:
+        """See `SeriesSource`."""
+        *counts, success, failure = self.series()
+        yield from (TypedSeries(row, self.growing_fields) for row in counts)
+        yield TypedSeries(success, distribution=self.success_times)
+        yield TypedSeries(failure, distribution=self.failure_times)
 
     def _error_key(self, name: str) -> SeriesKey:
         key = self._error_keys.get(name)

@@ -96,6 +96,8 @@ class Meter(MeterCore, SeriesSource):
 
     __slots__ = ("_epoch_ns", "_slices", "_start_ns", "_stored", "key")
 
+    growing_fields = frozenset({"total"})
+
     def __init__(self, key: SeriesKey, clock: Callable[[], int] = monotonic_ns) -> None:
         super().__init__(clock)
         self.key = key

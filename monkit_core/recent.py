@@ -10,8 +10,9 @@ ends.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import starmap, takewhile
 from typing import TYPE_CHECKING
 
 from monkit_core.clock import NS_PER_S
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BOUNDS_NS", "EVERY_NS", "LATENCY_CLASSES", "LEAST_RECORDS", "MOST_BUFFERED", "MOST_RECORDS", "RawRecord",
     "RecentStore", "RecentTrace", "SpanRecord", "class_bounds", "latency_class",
+    "parents_first",
 ]  # fmt: skip
 
 MOST_RECORDS = 1000
@@ -193,14 +195,28 @@ def _tree(records: Iterable[RawRecord]) -> list[SpanRecord]:
     """The first of *records*, and those below it: parents before children, siblings by start."""
     newest_first = iter(records)
     root = SpanRecord(*next(newest_first))
+    later = takewhile(lambda record: record.finish_ns >= root.start_ns, starmap(SpanRecord, newest_first))
+    return _below([root], later)
+
+
+def parents_first(records: Sequence[SpanRecord]) -> list[SpanRecord]:
+    """*records* in an order in which parents stand before children, siblings by start.
+
+    Args:
+        records: in the order of their starts; those whose parent is not among them are roots.
+    """
+    known = {record.id for record in records}
+    roots = [record for record in records if record.parent_id is None or record.parent_id not in known]
+    return _below(roots[::-1], (record for record in records if record.parent_id in known))
+
+
+def _below(roots: list[SpanRecord], others: Iterable[SpanRecord]) -> list[SpanRecord]:
+    """*roots*, the last first, each followed by those of *others* that are below it."""
     children: dict[int | None, list[SpanRecord]] = {}
-    for raw in newest_first:
-        record = SpanRecord(*raw)
-        if record.finish_ns < root.start_ns:
-            break
+    for record in others:
         children.setdefault(record.parent_id, []).append(record)
     tree: list[SpanRecord] = []
-    waiting = [root]
+    waiting = roots
     while waiting:
         record = waiting.pop()
         tree.append(record)

@@ -13,7 +13,7 @@ from monkit_core.func import Func
 from monkit_core.locks import LOCK
 from monkit_core.recent import RecentTrace
 from monkit_core.scope import Scope
-from monkit_core.series import Series, Stat, grouped, one_by_one
+from monkit_core.series import Series, Stat, TypedSeries, grouped, one_by_one
 from monkit_core.span import FuncFilter, Live, Span, SpanObserver, Trace, TraceFilter
 from monkit_core.text import name_of
 from monkit_core.transform import Transformer, transformed
@@ -78,6 +78,12 @@ class Registry:
     def series(self) -> Iterable[Series]:
         """The same as whole series, which is what pages and dumps read."""
         return grouped(self.stats()) if self._transformers else self._series()
+
+    def typed_series(self) -> Iterator[TypedSeries]:
+        """Those with what their sources know of them; of a view that is nothing, as its transformers may change all."""
+        if self._transformers:
+            return (TypedSeries(row) for row in self.series())
+        return (typed for found in self.scopes() for typed in found.typed_series())
 
     def _series(self) -> Iterator[Series]:
         return (series for found in self.scopes() for series in found.series())

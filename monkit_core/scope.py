@@ -11,7 +11,7 @@ from monkit_core.func import Func
 from monkit_core.locks import LOCK
 from monkit_core.meters import Counter, DiffMeter, Gauge, Meter, Timer
 from monkit_core.raw import Aggregation, RawVal
-from monkit_core.series import Series, SeriesKey, SeriesSource, StatSource, grouped, make_tags
+from monkit_core.series import Series, SeriesKey, SeriesSource, StatSource, TypedSeries, grouped, make_tags
 from monkit_core.span import Live
 from monkit_core.structs import StructVal
 from monkit_core.task import Task, monitor
@@ -23,6 +23,9 @@ __all__ = ["Scope"]
 S = TypeVar("S", bound=SeriesSource)
 F = TypeVar("F", bound=Callable[..., Any])
 TagMap = Mapping[str, object] | None
+
+_OVERFLOW = ("total",)
+_OVERFLOW_FIELDS = frozenset(_OVERFLOW)
 
 
 class Scope(SeriesSource):
@@ -194,11 +197,21 @@ class Scope(SeriesSource):
             yield from grouped(chained.stats())
         yield from self._overflows()
 
+    def typed_series(self) -> Iterator[TypedSeries]:
+        """See `SeriesSource`; in the order of `series`."""
+        for source in self._sources.sorted():
+            yield from source.typed_series()
+        for func in self.funcs():
+            yield from func.typed_series()
+        for chained in self._chained:
+            yield from chained.typed_series()
+        yield from (TypedSeries(row, _OVERFLOW_FIELDS) for row in self._overflows())
+
     def _overflows(self) -> Iterator[Series]:
         for kind, series in (("metric", self._sources), ("function", self._funcs)):
             for name, count in sorted(series.overflowed.copy().items()):
                 key = SeriesKey("series_overflow", [("kind", kind), ("name", name), ("scope", self.name)])
-                yield key, ("total",), (float(count),)
+                yield key, _OVERFLOW, (float(count),)
 
     def __repr__(self) -> str:
         return f"<Scope {self.name}>"

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from monkit_core.text import clean, name_of
 
+if TYPE_CHECKING:
+    from monkit_core.distribution import Distribution
+
 __all__ = [
-    "RESERVED_TAGS", "Series", "SeriesKey", "SeriesSource", "Stat", "StatSource", "Tags", "field_text", "grouped",
-    "make_tags", "one_by_one",
+    "RESERVED_TAGS", "Series", "SeriesKey", "SeriesSource", "Stat", "StatSource", "Tags", "TypedSeries", "field_text",
+    "grouped", "make_tags", "one_by_one",
 ]  # fmt: skip
 
 Tags = tuple[tuple[str, str], ...]
@@ -155,14 +158,39 @@ Series = tuple[SeriesKey, tuple[str, ...], tuple[float, ...]]
 """All figures of a key, or some that stand together: the key, one field or more, and as many values."""
 
 
+class TypedSeries(NamedTuple):
+    """A series with what its source knows of it, for formats that tell kinds of figures apart.
+
+    Attributes:
+        series: the series.
+        growing: the fields that only grow while the process lives.
+        distribution: what its figures are of, if they are those of a distribution.
+    """
+
+    series: Series
+    growing: frozenset[str] = frozenset()
+    distribution: Distribution | None = None
+
+
 class SeriesSource:
-    """What is built in. It gives whole series, which cost a page a fraction of what its figures would one by one."""
+    """What is built in. It gives whole series, which cost a page a fraction of what its figures would one by one.
+
+    Attributes:
+        growing_fields: fields of its series that only grow while the process lives. Any source may have it.
+    """
 
     __slots__ = ()
+
+    growing_fields: ClassVar[frozenset[str]] = frozenset()
 
     def series(self) -> Iterable[Series]:
         """The series as they are now, in a fixed order."""
         raise NotImplementedError
+
+    def typed_series(self) -> Iterator[TypedSeries]:
+        """The same with what is known of them; costs a little more."""
+        distribution: Distribution | None = getattr(self, "distribution", None)
+        return (TypedSeries(row, self.growing_fields, distribution) for row in self.series())
 
     def stats(self) -> Iterator[Stat]:
         """The figures of `series`, one by one."""

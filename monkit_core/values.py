@@ -95,6 +95,8 @@ class BoolVal(SeriesSource):
 
     __slots__ = ("_false", "_recent", "_true", "key")
 
+    growing_fields = frozenset({"false", "true"})
+
     def __init__(self, key: SeriesKey) -> None:
         self.key = key
         self._true = 0

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.types import Receive, Send
 
 from monkit_present.pages import Ending, Format, Wait
-from monkit_present.responses import Problem, send_all, send_body, send_chunk, send_head
+from monkit_present.responses import Problem, attachment, disconnected, send_all, send_body, send_chunk, send_head
 
 __all__ = ["KEEP_ALIVE_S", "MAX_WAITS", "Captures"]
 
@@ -49,14 +49,16 @@ class Captures:
         """
         if self.waiting >= self._most:
             raise Problem(429, f"{self._most} captures wait already", headers=((b"retry-after", b"5"),))
-        policy = [(b"content-security-policy", chosen.policy.encode())] if chosen.policy else []
+        headers = [(b"content-security-policy", chosen.policy.encode())] if chosen.policy else []
+        if chosen.suffix is not None:
+            headers.append(attachment(f"{wait.name}{chosen.suffix}"))
         if method == "HEAD":
-            await send_head(send, 200, chosen.media_type, policy)
+            await send_head(send, 200, chosen.media_type, headers)
             await send_body(send, b"")
             return
         self.waiting += 1
         try:
-            await self._wait(wait, chosen, policy, receive, send)
+            await self._wait(wait, chosen, headers, receive, send)
         finally:
             self.waiting -= 1
 
@@ -71,11 +73,11 @@ class Captures:
         waiter = wait.watch()
         begun = time.monotonic()
         match = asyncio.ensure_future(waiter)
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         closing = asyncio.ensure_future(self._closing.wait())
         try:
             await send_head(send, 200, chosen.media_type, headers)
-            await send_chunk(send, b" ")
+            await send_chunk(send, chosen.opening.encode())
             while not (match.done() or gone.done() or closing.done()):
                 left_s = begun + wait.timeout_s - time.monotonic()
                 if left_s <= 0:
@@ -90,6 +92,8 @@ class Captures:
             if gone.done():
                 return
             if match.done():
+                if wait.caught is not None:
+                    wait.caught(match.result())
                 await send_all(send, chosen.render(match.result()))
             else:
                 reason = "closed" if closing.done() else "timeout"
@@ -100,8 +104,3 @@ class Captures:
             for task in (match, gone, closing):
                 task.cancel()
             await asyncio.gather(match, gone, closing, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

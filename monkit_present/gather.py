@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator, Sequence
 from pathlib import PurePath
 
-from monkit_core import Capture, FinishedSpan, Registry, Span
+from monkit_core import Capture, Registry
 from monkit_core.clock import NS_PER_S, monotonic_ns, wall_offset_ns
+from monkit_core.formats import spans
 from monkit_core.formats.functions import func_rows
+from monkit_core.formats.spans import capture_rows, rows_in_slices, span_row
+from monkit_core.recent import RecentTrace, SpanRecord, parents_first
 from monkit_core.text import clean
-from monkit_present.rows import LiveRow, Progress, SpanRow, TraceRows
+from monkit_present.rows import LiveRow, TraceRows
 
-__all__ = ["func_rows", "live_rows", "process_name", "trace_rows"]
+__all__ = [
+    "func_rows", "latest_rows", "live_rows", "process_name", "recent_rows", "trace_rows", "traces_in_slices",
+]  # fmt: skip
 
 
 def process_name() -> str:
@@ -24,60 +30,51 @@ def live_rows(registry: Registry) -> list[LiveRow]:
     """The spans that run now, as trees: parents before children, siblings by start."""
     now = monotonic_ns()
     return [
-        LiveRow(depth, span.trace.id, _span_row(span, max(span.finish_ns or now, span.start_ns), unfinished=True))
+        LiveRow(depth, span.trace.id, span_row(span, max(span.finish_ns or now, span.start_ns), unfinished=True))
         for depth, span in registry.all_spans()
     ]
 
 
 def trace_rows(capture: Capture) -> TraceRows:
     """What was captured, with the process it was captured in."""
-    spans = tuple(_finished_row(finished) for finished in capture.spans)
-    return TraceRows(
-        trace_id=capture.spans[0].span.trace.id if capture.spans else 0,
-        spans=spans,
-        dropped=capture.dropped,
-        wall_offset_ns=wall_offset_ns(),
-        process=process_name(),
-        pid=os.getpid(),
-    )
+    return capture_rows(capture, wall_offset_ns(), process_name(), os.getpid())
 
 
-def _finished_row(finished: FinishedSpan) -> SpanRow:
-    span = finished.span
-    if finished.unfinished:
-        return _span_row(span, finished.finish_ns, unfinished=True)
-    return _span_row(span, finished.finish_ns, unfinished=False, error=finished.error, panicked=finished.panicked)
+def traces_in_slices(captures: Sequence[Capture]) -> Generator[str, None, list[TraceRows]]:
+    """The same of several, made slice by slice: an empty text now and then, and all of it at the end."""
+    offset_ns, process, pid = wall_offset_ns(), process_name(), os.getpid()
+    found = []
+    for capture in captures:
+        found.append((yield from rows_in_slices(capture, offset_ns, process, pid)))
+    return found
 
 
-def _span_row(
-    span: Span, finish_ns: int, *, unfinished: bool, error: str | None = None, panicked: bool = False
-) -> SpanRow:
-    annotations = span.annotations
-    if span.annotations_dropped:
-        annotations = (*annotations, ("…", f"{span.annotations_dropped} more annotations were dropped"))
-    return SpanRow(
-        id=span.id,
-        parent_id=span.parent_id,
-        scope=span.func.scope_name,
-        name=span.func.short_name,
-        start_ns=span.start_ns,
-        finish_ns=finish_ns,
-        unfinished=unfinished,
-        orphaned=span.orphaned,
-        error_name=None if error is None else span.error_name,
-        error=error or "",
-        panicked=panicked,
-        args=span.args,
-        annotations=annotations,
-        progress=_progress(span, finish_ns),
-    )
+def recent_rows(trace: RecentTrace) -> TraceRows:
+    """What was kept of a call, with the process, which is this one. Texts of errors are not kept."""
+    return spans.recent_rows(trace, wall_offset_ns(), process_name(), os.getpid())
 
 
-def _progress(span: Span, now_ns: int) -> Progress | None:
-    if span.progressed is None:
-        return None
-    done, total = span.progressed
-    elapsed_s = (now_ns - span.start_ns) / NS_PER_S
-    rate = done / elapsed_s if elapsed_s > 0 else 0.0
-    remaining_s = None if total is None or not rate > 0 else max(total - done, 0.0) / rate
-    return Progress(done, total, rate, remaining_s)
+def latest_rows(registry: Registry, seconds: float) -> list[TraceRows]:
+    """The finished spans of the last *seconds* that are still known, trace by trace, the oldest first.
+
+    Known are those of kept traces, and the latest of traces that run now. A span whose parent is not known stands
+    as a root.
+    """
+    earliest_ns = monotonic_ns() - int(seconds * NS_PER_S)
+    found: dict[int, dict[int, SpanRecord]] = {}
+    for tree in registry.recent_traces():
+        found.setdefault(tree.trace_id, {}).update((record.id, record) for record in tree.records)
+    for trace in {id(span.trace): span.trace for _, span in registry.all_spans()}.values():
+        known = found.setdefault(trace.id, {})
+        known.update((raw[1], SpanRecord(*raw)) for raw in trace.records)
+    rows = []
+    for trace_id, records in found.items():
+        late = sorted((record for record in records.values() if record.finish_ns >= earliest_ns), key=_by_start)
+        if late:
+            tree = RecentTrace(late[0].func, trace_id, 0, tuple(parents_first(late)), 0)
+            rows.append((late[0].start_ns, recent_rows(tree)))
+    return [trace_rows for _, trace_rows in sorted(rows, key=lambda item: item[0])]
+
+
+def _by_start(record: SpanRecord) -> tuple[int, int]:
+    return record.start_ns, record.id

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -57,8 +57,8 @@ class Guard:
         hosts: names and addresses that requests may be addressed to, any port, as
             `read_hosts` gives them; the address that a request came in on is always
             one of them.
-        methods: by path, where they are not GET and HEAD.
-        documents: paths of HTML pages, which a link on another site may open.
+        methods: what may be asked of a path.
+        is_document: whether a path is one of a page to read, which a link on another site may open.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Guard:
         *,
         access: Access,
         hosts: Iterable[str],
-        methods: Mapping[str, tuple[str, ...]],
-        documents: Iterable[str] = (),
+        methods: Callable[[str], tuple[str, ...]],
+        is_document: Callable[[str], bool],
     ) -> None:
         self._app = app
         self._access = access
         self._hosts = frozenset(hosts)
-        self._methods = dict(methods)
-        self._documents = frozenset(documents)
+        self._methods = methods
+        self._is_document = is_document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -112,7 +112,7 @@ class Guard:
         _check_sizes(scope)
         headers = scope["headers"]
         path = path_of(scope)
-        methods = self._methods.get(path, _READING)
+        methods = self._methods(path)
         if scope["method"] not in methods:
             shown = ", ".join(methods)
             raise Problem(
@@ -159,7 +159,7 @@ class Guard:
             return
         way = (_all(headers, b"sec-fetch-mode"), _all(headers, b"sec-fetch-dest"))
         opens = way == ([b"navigate"], [b"document"]) and scope["method"] in _READING
-        if opens and (sites == [b"same-site"] or path in self._documents):
+        if opens and (sites == [b"same-site"] or self._is_document(path)):
             return
         raise Problem(403, "cross-site request refused; open the address itself")
 

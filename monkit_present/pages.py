@@ -2,6 +2,9 @@
 
 The tables of pages are read by the routes, the guard, the index, the
 documents and ``/openapi.json``. Nothing here knows a particular page.
+
+A path may end in one variable, ``/traces/{trace_id}``, which is a parameter of
+the page that stands in the path.
 """
 
 from __future__ import annotations
@@ -12,17 +15,22 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from monkit_core import Registry, Span
 from monkit_present.access import Access
+from monkit_present.history import History
+from monkit_present.kept import Kept
 from monkit_present.marks import Marks
+from monkit_present.negotiation import preferred
 from monkit_present.parameters import Parameter
+from monkit_present.past_captures import PastCaptures
 
 __all__ = [
-    "HTML", "JSON", "Action", "Address", "Ending", "Format", "Page", "PageRequest", "Reply", "Served", "Wait",
-    "Waiter", "addresses",
+    "EVENT_STREAM", "HTML", "JSON", "Action", "Address", "Blocks", "Ending", "Format", "Page", "PageRequest", "Reply",
+    "Served", "View", "Wait", "Waiter", "addresses",
 ]  # fmt: skip
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+EVENT_STREAM = "text/event-stream"
 HTML = "text/html; charset=utf-8"
 JSON = "application/json; charset=utf-8"
 _READING = ("GET", "HEAD")
@@ -38,6 +46,10 @@ class Served:
         pages: the table.
         viz_hosts: hosts and ports (``None``: any) that ``/trace/remote`` may send a browser to.
         marks: for differences.
+        history: what the last minutes were like, while somebody looks.
+        kept: parts of pages, as long as what they are made of stays the same.
+        captures: the latest ones.
+        own_thread: the port has a thread of its own, so what that costs is the cost of the port.
     """
 
     registry: Registry
@@ -45,6 +57,10 @@ class Served:
     pages: tuple[Page[Any], ...]
     viz_hosts: frozenset[tuple[str, int | None]]
     marks: Marks
+    history: History
+    kept: Kept
+    captures: PastCaptures
+    own_thread: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +70,26 @@ class PageRequest:
     Attributes:
         served: what it may look at.
         values: of its parameters, every one of them.
+        query: the same as they came, percent-encoded, without the question mark.
         base: address of the application as the client wrote it, ``http://localhost:9000``.
         root: path it is mounted at, empty at the top.
         cookie: name of the cookie for a session of this client.
         sessions: what came in cookies of that name, good or not.
+        format: name of the format that is to be sent.
     """
 
     served: Served
     values: Mapping[str, Any]
+    query: str
     base: str
     root: str
     cookie: str
     sessions: tuple[str, ...] = field(repr=False)
+    format: str = ""
+
+    def page(self, path: str) -> Page[Any]:
+        """The page with this path in the table."""
+        return next(page for page in self.served.pages if page.path == path)
 
 
 class Waiter(Protocol[T_co]):
@@ -93,11 +117,15 @@ class Wait(Generic[T]):
         watch: begins to watch.
         words: what is waited for, to be shown.
         timeout_s: seconds.
+        name: of the file that it is sent as, where it is sent as one, without the end of that name.
+        caught: is told what came, before it is sent.
     """
 
     watch: Callable[[], Waiter[T]]
     words: str
     timeout_s: float
+    name: str = "trace"
+    caught: Callable[[T], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +157,9 @@ class Format(Generic[T]):
         without: of a page that waits, what is sent when the wait ends without data.
         beside: it is the one to send if the parameter of this name is given.
         listed: the index shows it.
+        negotiated: which of the formats at its path is sent depends on what the client accepts.
+        suffix: it is sent as a file, whose name ends in this.
+        opening: of a page that waits, the chunk that is sent at once, and that `render` leaves out.
     """
 
     name: str
@@ -138,6 +169,9 @@ class Format(Generic[T]):
     without: Callable[[Ending], str | bytes] | None = None
     beside: str | None = None
     listed: bool = True
+    negotiated: bool = False
+    suffix: str | None = None
+    opening: str = " "
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +201,23 @@ class Action:
     parameters: tuple[Parameter, ...] = ()
 
 
+Blocks = Mapping[str, str]
+"""Parts of a view that change while one looks: the HTML of an element by its ``id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A page as people see it, which is what a browser gets at its path.
+
+    Attributes:
+        render: the document as chunks of HTML.
+        blocks: the parts that change, as they are now; ``None`` if it stands still.
+    """
+
+    render: Callable[[PageRequest], Iterable[str]]
+    blocks: Callable[[PageRequest], Blocks] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """A page.
@@ -179,10 +230,13 @@ class Page(Generic[T]):
         parameters: of every format.
         actions: what it offers to change.
         runs_program: it runs code of the program (gauges, sources), so it needs a thread.
+        takes_long: it works so long that it needs one too, or starts a program.
         waits: what it produces is a `Wait`.
         refuses: statuses of refusals of its own.
         bare: the path itself is an address too.
         listed: the index shows it.
+        view: what a browser gets at the path instead of the first format.
+        variable: the parameter that the path ends in.
     """
 
     path: str
@@ -192,10 +246,18 @@ class Page(Generic[T]):
     parameters: tuple[Parameter, ...] = ()
     actions: tuple[Action, ...] = ()
     runs_program: bool = False
+    takes_long: bool = False
     waits: bool = False
     refuses: tuple[int, ...] = ()
     bare: bool = True
     listed: bool = True
+    view: View | None = None
+    variable: Parameter | None = None
+
+    @property
+    def every_parameter(self) -> tuple[Parameter, ...]:
+        """That of the path, then those of the query."""
+        return self.parameters if self.variable is None else (self.variable, *self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,16 +270,48 @@ class Address:
     action: Action | None = None
 
     @property
+    def view(self) -> View | None:
+        """What a browser gets here."""
+        return self.page.view if self.path == self.page.path else None
+
+    @property
+    def is_stream(self) -> bool:
+        """It sends what changes in the view, as long as somebody reads."""
+        return self.formats == (_LIVE,)
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        """What it may send, the usual one first."""
+        types = [item.media_type for item in self.formats]
+        return tuple(dict.fromkeys([*types, HTML] if self.view is not None else types))
+
+    @property
+    def is_document(self) -> bool:
+        """It has a page that one reads in a browser, and that links lead to."""
+        return self.view is not None or any(item.media_type == HTML for item in self.formats)
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """What may be asked of it."""
         return (*(_READING if self.formats else ()), *(("POST",) if self.action else ()))
 
-    def choose(self, values: Mapping[str, Any]) -> Format[Any]:
-        """The format to send for these values of the parameters."""
+    def choose(self, values: Mapping[str, Any], accept: str = "") -> Format[Any]:
+        """The format to send for these values of the parameters, and what the client says it accepts."""
+        if any(item.negotiated for item in self.formats):
+            return self.formats[preferred([item.media_type for item in self.formats], accept)]
         return next(
             (item for item in self.formats if item.beside is not None and values.get(item.beside) is not None),
             self.formats[0],
         )
+
+    @property
+    def negotiates(self) -> bool:
+        """Whether what is sent depends on what the client accepts."""
+        return self.view is not None or any(item.negotiated for item in self.formats)
+
+
+_LIVE: Format[Any] = Format("live", EVENT_STREAM, lambda _: (), listed=False)
+"""What changes in a view; `Streams` writes it."""
 
 
 def addresses(page: Page[Any]) -> list[Address]:
@@ -226,6 +320,8 @@ def addresses(page: Page[Any]) -> list[Address]:
     for item in page.formats:
         path = _below(page.path, item.name)
         formats[path] = (*(other for other in formats.get(path, ()) if other is not item), item)
+    if page.view is not None and page.view.blocks is not None:
+        formats[_below(page.path, _LIVE.name)] = (_LIVE,)
     found = {path: Address(path, page, items) for path, items in formats.items()}
     for action in page.actions:
         path = _below(page.path, action.name)
@@ -234,4 +330,4 @@ def addresses(page: Page[Any]) -> list[Address]:
 
 
 def _below(path: str, name: str) -> str:
-    return f"{path}/{name}" if name else path
+    return f"{path.rstrip('/')}/{name}" if name else path

@@ -18,7 +18,7 @@ from monkit_core.text import clean, clip
 
 __all__ = [
     "BadQuery", "Choice", "Kind", "Parameter", "Seconds", "Text", "TraceId", "Truth", "WholeNumber", "quoted",
-    "read_object", "read_query",
+    "read_object", "read_query", "refused",
 ]  # fmt: skip
 
 _MOST_FIELDS = 50
@@ -63,13 +63,14 @@ class Kind(Protocol):
         ...
 
 
-def _refused(name: str, found: object, expected: str) -> BadQuery:
+def refused(name: str, found: object, expected: str) -> BadQuery:
+    """What says that *found* is no value of the parameter *name*."""
     return BadQuery(f"invalid {name} {quoted(str(found))}: {expected}")
 
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise _refused(name, value, "expected text")
+        raise refused(name, value, "expected text")
     return value
 
 
@@ -93,7 +94,7 @@ class Text:
     def read(self, name: str, text: str) -> object:
         """See `Kind`."""
         if len(text) > self.longest:
-            raise _refused(name, text, f"{len(text):,} characters, at most {self.longest:,}")
+            raise refused(name, text, f"{len(text):,} characters, at most {self.longest:,}")
         return text
 
     def accept(self, name: str, value: object) -> object:
@@ -120,7 +121,7 @@ class Choice:
     def read(self, name: str, text: str) -> object:
         """See `Kind`."""
         if text not in self.words:
-            raise _refused(name, text, f"expected {self.takes}")
+            raise refused(name, text, f"expected {self.takes}")
         return text
 
     def accept(self, name: str, value: object) -> object:
@@ -146,12 +147,12 @@ class Truth:
         """See `Kind`."""
         if text in _TRUE or text in _FALSE:
             return text in _TRUE
-        raise _refused(name, text, f"expected {self.takes}")
+        raise refused(name, text, f"expected {self.takes}")
 
     def accept(self, name: str, value: object) -> object:
         """See `Kind`."""
         if not isinstance(value, bool):
-            raise _refused(name, value, f"expected {self.takes}")
+            raise refused(name, value, f"expected {self.takes}")
         return value
 
 
@@ -184,7 +185,7 @@ class WholeNumber:
 
     def _within(self, name: str, found: object, number: int | None) -> int:
         if number is None or not self.least <= number <= self.most:
-            raise _refused(name, found, f"expected a whole number from {self.least} to {self.most}")
+            raise refused(name, found, f"expected a whole number from {self.least} to {self.most}")
         return number
 
 
@@ -219,7 +220,7 @@ class Seconds:
 
     def _within(self, name: str, found: object, seconds: float) -> float:
         if not 0 < seconds <= self.most:  # also true of NaN
-            raise _refused(name, found, f"expected seconds above 0, at most {self.most:.0f}")
+            raise refused(name, found, f"expected seconds above 0, at most {self.most:.0f}")
         return seconds
 
 
@@ -259,6 +260,7 @@ class Parameter:
         default: the value that holds without it; ``None`` if there is none.
         required: it has to be given.
         beside: it is looked at only beside the parameter of this name.
+        family: the word behind the last dot of its name stands for any; its value is a dictionary by that word.
     """
 
     name: str
@@ -267,6 +269,12 @@ class Parameter:
     default: object = None
     required: bool = False
     beside: str | None = None
+    family: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """How the names of a family begin, with the dot."""
+        return self.name.rpartition(".")[0] + "."
 
     @property
     def takes(self) -> str:
@@ -297,13 +305,21 @@ def read_query(table: Iterable[Parameter], query_string: bytes) -> dict[str, Any
         raise BadQuery(f"the query string is not UTF-8 or has more than {_MOST_FIELDS} fields") from None
     known = {parameter.name: parameter for parameter in table}
     given: dict[str, str] = {}
+    families = [parameter for parameter in known.values() if parameter.family]
     for name, text in pairs:
-        _check_known(name, known)
+        if not any(name.startswith(family.prefix) and name != family.prefix for family in families):
+            _check_known(name, known)
         if name in given:
             raise BadQuery(f"parameter {quoted(name)} given twice")
         given[name] = text
     given = {name: text for name, text in given.items() if text}
-    return _values(known, given, lambda parameter: parameter.kind.read(parameter.name, given[parameter.name]))
+    values = _values(known, given, lambda parameter: parameter.kind.read(parameter.name, given[parameter.name]))
+    for family in families:
+        members = {name: text for name, text in given.items() if name.startswith(family.prefix)}
+        values[family.name] = {
+            name.removeprefix(family.prefix): family.kind.read(name, text) for name, text in members.items()
+        }
+    return values
 
 
 def read_object(table: Iterable[Parameter], fields: Mapping[str, object]) -> dict[str, Any]:

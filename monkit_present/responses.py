@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 
-from starlette.types import Send
+from starlette.types import Receive, Send
 
 __all__ = [
-    "PLAIN_TEXT", "READY_BYTES", "Problem", "gathered", "send_all", "send_body", "send_chunk", "send_head",
-    "send_problem",
+    "PLAIN_TEXT", "READY_BYTES", "Problem", "attachment", "disconnected", "gathered", "send_all", "send_body",
+    "send_chunk", "send_head", "send_problem",
 ]  # fmt: skip
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
@@ -68,21 +68,37 @@ async def send_body(send: Send, body: bytes) -> None:
 async def send_all(send: Send, chunks: Iterable[str | bytes]) -> None:
     """Send chunks as they are made, a slice at a time, so that other requests get their turn."""
     for part in gathered(chunks):
-        await send_chunk(send, part)
+        if part:
+            await send_chunk(send, part)
         await asyncio.sleep(0)
     await send_body(send, b"")
 
 
 def gathered(chunks: Iterable[str | bytes], least_bytes: int = _CHUNK_BYTES) -> Iterator[bytes]:
-    """Chunks of that size or a little more out of small ones; larger ones as they are."""
+    """Chunks of that size or a little more out of small ones; larger ones as they are.
+
+    What is empty comes out at once, with what stood before it: it says that work is being done and others may have
+    a turn.
+    """
     parts: list[bytes] = []
     size = 0
     for chunk in chunks:
         part = chunk.encode() if isinstance(chunk, str) else chunk
         parts.append(part)
         size += len(part)
-        if size >= least_bytes:
+        if size >= least_bytes or not part:
             yield b"".join(parts)
             parts, size = [], 0
     if parts:
         yield b"".join(parts)
+
+
+def attachment(name: str) -> tuple[bytes, bytes]:
+    """The header that makes a browser save the response as a file of this name, which needs no quoting."""
+    return b"content-disposition", f'attachment; filename="{name}"'.encode("ascii")
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

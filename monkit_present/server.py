@@ -246,6 +246,7 @@ def serve(
             access=make_access(token, everybody=token is None, open_health=open_health),
             hosts=(host, *hosts),
             viz_hosts=viz_hosts,
+            own_thread=True,
             captures=Captures(most=min(MAX_WAITS, max(1, server._state.room // 2))),  # they hold their connections long
         )
         if unix is not None and tls is not None:

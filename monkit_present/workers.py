@@ -28,11 +28,13 @@ class Workers:
     Args:
         most: threads at once.
         deadline_s: seconds until a page is given up.
+        waited_for: what the pages wait for, for those that are refused.
     """
 
-    def __init__(self, *, most: int = 8, deadline_s: float = 10.0) -> None:
+    def __init__(self, *, most: int = 8, deadline_s: float = 10.0, waited_for: str = "gauge or source") -> None:
         self._most = most
         self._deadline_s = deadline_s
+        self._waited_for = waited_for
         self._busy = 0
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -42,7 +44,7 @@ class Workers:
             Problem: no thread is free, or none can be started, or *work* is not done by the deadline.
         """
         if self._busy >= self._most:
-            raise Problem(503, f"{self._most} pages wait for a gauge or source that has not come back", _LATER)
+            raise Problem(503, f"{self._most} pages wait for a {self._waited_for} that has not come back", _LATER)
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
         loop_waits = threading.Event()
@@ -78,7 +80,7 @@ class Workers:
         try:
             return await asyncio.wait_for(outcome, self._deadline_s)
         except TimeoutError:
-            raise Problem(503, f"a gauge or source has not come back in {self._deadline_s:.0f} s") from None
+            raise Problem(503, f"a {self._waited_for} has not come back in {self._deadline_s:.0f} s") from None
 
 
 def _awaitable(problem: BaseException) -> Exception:

@@ -31,8 +31,14 @@ SVG = "{http://www.w3.org/2000/svg}"
 PROMPT_S = 1.0
 """How soon a wait begins to answer, a leaving client is noticed, and a closed server is gone."""
 
-PLACES = tuple(address for page in PAGES for address in addresses(page))
+EVERY = tuple(address for page in PAGES for address in addresses(page))
 """Every address, in the order of the table."""
+
+STREAMS = tuple(address for address in EVERY if address.is_stream)
+"""Those that go on as long as one reads."""
+
+PLACES = tuple(address for address in EVERY if not address.is_stream and address.page.variable is None)
+"""Every other address whose path says all, in the order of the table."""
 
 SESSIONS = (SIGN_IN, SIGN_OUT)
 """The pages that a port has only with a token."""
@@ -41,6 +47,8 @@ READ = tuple(place for place in PLACES if place.formats and not place.page.waits
 """Those that show something at once, without a token."""
 
 TOKEN = "correct-horse-battery-staple-0123456789-XYZ"
+BROWSER = (("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"),)
+"""What a browser brings that opens a page."""
 CHANGE = (("Content-Type", "application/json"), ("X-Monkit-Action", "1"))
 """What a request for a change brings, beside its JSON."""
 

@@ -17,7 +17,18 @@ MODULES = {
 }
 ALLOWED = {
     "monkit_core": {"monkit_core"},
-    "monkit_present": {"monkit_core", "monkit_present", "starlette", "uvicorn", "orjson", "graphviz", "h11", "re2"},
+    "monkit_present": {
+        "monkit_core",
+        "monkit_present",
+        "starlette",
+        "uvicorn",
+        "orjson",
+        "graphviz",
+        "h11",
+        "jinja2",
+        "markupsafe",
+        "re2",
+    },
     "monkit_plugins": {"monkit_core", "monkit_plugins", "httpx", "starlette"},
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import os
 import re
 import subprocess
@@ -62,7 +63,7 @@ def test_tables_leave_out_no_address_parameter_action_or_argument() -> None:
     for page in PAGES:
         for place in addresses(page):
             assert f"`{place.path}`" in ENDPOINTS or f"`POST {place.path}`" in ENDPOINTS
-        for parameter in page.parameters:
+        for parameter in page.every_parameter:
             assert f"| `{parameter.name}` | {parameter.takes} |" in ENDPOINTS
         for action in page.actions:
             assert all(f"`{name}`: " in ENDPOINTS for name, _ in action.fields)
@@ -72,7 +73,11 @@ def test_tables_leave_out_no_address_parameter_action_or_argument() -> None:
 
 def test_every_accessor_of_a_scope_is_in_the_reference() -> None:
     accessors = [name for name in vars(monkit_core.Scope) if not name.startswith("_")]
-    missing = [name for name in accessors if name not in ("funcs", "series", "func") and f"{name}(" not in MONITORING]
+    missing = [
+        name
+        for name in accessors
+        if name not in ("funcs", "series", "typed_series", "func") and f"{name}(" not in MONITORING
+    ]
     assert missing == []
 
 
@@ -97,6 +102,8 @@ VOCABULARY = [
     "entry",
     "current",
     "highwater",
+    "edge",
+    "own time",
     "reservoir",
     "capture",
     "preselect",
@@ -139,3 +146,12 @@ def test_program_of_the_tutorial_runs_and_its_log_lines_carry_the_trace(tmp_path
     )
     assert done.stdout.startswith("http://127.0.0.1:")
     assert re.search(r"(INFO|WARNING) shop \[([0-9a-f]{32} [0-9a-f]{16}|- -)\] order 1 ", done.stderr)
+
+
+def test_program_of_the_guide_to_exports_writes_the_failed_traces(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/how-to/export-a-trace.md").read_text(), re.DOTALL)
+    before = "import contextlib, monkit_core\n"
+    before += "with contextlib.suppress(LookupError), monkit_core.package().task('order'): raise LookupError\n"
+    subprocess.run([sys.executable, "-c", before + program], timeout=60, check=True, cwd=tmp_path, env=environment())
+    events = json.loads((tmp_path / "failed.perfetto.json").read_text())["traceEvents"]
+    assert [event["name"] for event in events if event["ph"] == "X"] == ["main.order"]

@@ -209,6 +209,47 @@ cdef class DistributionCore:
             return 0, 0, 0, 0, 0, kept, quantiles
         return count, real_sum, real_low, real_high, real_recent, kept, quantiles
 
+    def bins(self):
+        """Count, sum and low at one moment, and the bins of the histogram; see `pure.numbers.DistributionCore.bins`."""
+        cdef int hit = 0, octave, position, step, size = 0
+        cdef uint64_t here
+        cdef double edge
+        cdef double* edges = NULL
+        cdef uint64_t* counts = NULL
+        cdef int64_t count = self._count, whole_sum = self._whole_sum, low = self._low
+        cdef double real_sum = self._sum, real_low = self._real_low
+        cdef bint counted_zeros = False
+        more = self._more
+        size = (self._size + 1) * BINS + 1
+        edges = <double*>malloc(size * sizeof(double))
+        counts = <uint64_t*>malloc(size * sizeof(uint64_t))
+        if edges == NULL or counts == NULL:
+            free(edges)
+            free(counts)
+            raise MemoryError
+        # Nothing is read from self once objects are made: building the answer may run finalisers that observe.
+        for octave in range(self._first, self._first + self._size + 1):
+            if not counted_zeros and (octave > 0 or octave == self._first + self._size):
+                counted_zeros = True
+                if self._zeros:
+                    edges[hit], counts[hit] = 0.0, self._zeros
+                    hit += 1
+            for step in range(BINS):
+                position = step if octave > 0 else BINS - 1 - step
+                here = self._bin(octave, position)
+                if here:
+                    edge = ldexp((position + BINS) / <double>(2 * BINS), (octave if octave > 0 else -octave) - 64)
+                    edges[hit], counts[hit] = edge if octave > 0 else -edge, here
+                    hit += 1
+        try:
+            found = [(edges[step], counts[step]) for step in range(hit)]
+        finally:
+            free(edges)
+            free(counts)
+        if self._integral:
+            return count, more + whole_sum, low, found
+        return count, real_sum if count else 0, real_low if count else 0, found
+
     cdef list _lifetime(self, wanted):
         """The values that the fractions *wanted* (rising) stay below, by the middles of bins."""
         cdef list found = []
@@ -254,24 +295,6 @@ cdef class DistributionCore:
         # From here on objects are made, and nothing is read from self.
         found[4], found[5] = average(found[0], count), average(kept_sum, size)
         return as_tuple(count, found, total, scale)
-
-    def bins(self):
-        """Everything that was ever observed, by size: values that stand for a bin, rising, each with its count."""
-        cdef list found = []
-        cdef int octave, position, step
-        cdef uint64_t here
-        cdef bint counted_zeros = self._zeros == 0
-        for octave in range(-128, 130):
-            if octave > 0 and not counted_zeros:
-                counted_zeros = True
-                found.append((0.0, self._zeros))
-            # Looked up anew each time: building the answer may run finalisers that observe, or reset.
-            for step in range(BINS):
-                position = step if octave > 0 else BINS - 1 - step
-                here = self._bin(octave, position)
-                if here:
-                    found.append((middle_of(octave, position), here))
-        return found
 
     cdef uint64_t _bin(self, int octave, int position) noexcept:
         """How many values a bin has."""

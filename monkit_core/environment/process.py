@@ -20,6 +20,8 @@ from monkit_core.clock import NS_PER_S, monotonic_ns
 from monkit_core.environment.source import Fields
 
 __all__ = [
+    "RUSAGE_GROWING",
+    "STAT_GROWING",
     "open_files",
     "parse_stat",
     "parse_statm",
@@ -45,6 +47,8 @@ RUSAGE_FIELDS = (
     *("Maxrss", "Ixrss", "Idrss", "Isrss", "Minflt", "Majflt", "Nswap"),
     *("Inblock", "Oublock", "Msgsnd", "Msgrcv", "Nsignals", "Nvcsw", "Nivcsw"),
 )
+RUSAGE_GROWING = frozenset({"Minflt", "Majflt", "Inblock", "Oublock", "Nvcsw", "Nivcsw"})
+STAT_GROWING = frozenset({"Minflt", "Cminflt", "Majflt", "Cmajflt", "Utime", "Stime", "Cutime", "Cstime"})
 _FILE_FOLDERS = ("/proc/self/fd", "/dev/fd")
 _BLOCK_BYTES = 1 << 18
 

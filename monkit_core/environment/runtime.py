@@ -15,8 +15,10 @@ from monkit_core.environment.source import Fields
 from monkit_core.locks import LOCK
 
 __all__ = [
+    "GARBAGE_GROWING",
     "event_loops",
     "garbage",
+    "gc_pauses",
     "make_pause_callback",
     "memory",
     "open_tasks",
@@ -27,7 +29,11 @@ __all__ = [
 
 Callback = Callable[[str, dict[str, int]], None]
 
-_pauses = Distribution(integral=True, scale=1e9)
+GARBAGE_GROWING = frozenset({"collections", "collected", "uncollectable"})
+
+gc_pauses = Distribution(integral=True, scale=1e9)
+"""How long collections took, of all that were watched."""
+
 _collected_before_fork: list[dict[str, int]] = []
 
 
@@ -41,7 +47,7 @@ def _restart() -> None:
     """The figures of a forked child are its own."""
     global _collected_before_fork
     _collected_before_fork = _generations()
-    _pauses.reset()
+    gc_pauses.reset()
 
 
 if hasattr(os, "register_at_fork"):
@@ -84,7 +90,7 @@ def make_pause_callback(observe: Callable[[int], None], now_ns: Callable[[], int
     return watch
 
 
-_watch = make_pause_callback(_pauses.observe)
+_watch = make_pause_callback(gc_pauses.observe)
 
 
 def watch_pauses() -> None:
@@ -96,7 +102,7 @@ def watch_pauses() -> None:
 
 def pauses() -> Fields:
     """The fields of a duration: how long the program stood still for each collection, in seconds."""
-    return _pauses.fields()
+    return gc_pauses.fields()
 
 
 def memory() -> Iterator[tuple[str, float]]:

@@ -10,7 +10,7 @@ from monkit_core.distribution import Distribution
 from monkit_core.func import Func
 from monkit_core.registry import Registry
 
-__all__ = ["QUANTILES", "FuncRow", "TimesRow", "func_rows"]
+__all__ = ["QUANTILES", "FuncRow", "TimesRow", "func_row", "func_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class FuncRow(NamedTuple):
         parent_ids: of the functions that called it, in the order of their names.
         entry: it was called from outside of any span.
         errors: pairs of error name and count, in the order of the names.
+        caller_calls: how many calls came from each of *parent_ids*, those that run now among them.
+        entry_calls: how many came from outside of any span.
     """
 
     id: int
@@ -62,6 +64,8 @@ class FuncRow(NamedTuple):
     panics: int
     success_times: TimesRow
     failure_times: TimesRow
+    caller_calls: tuple[int, ...]
+    entry_calls: int
 
     @property
     def full_name(self) -> str:
@@ -76,10 +80,11 @@ class FuncRow(NamedTuple):
 
 def func_rows(registry: Registry) -> Iterator[FuncRow]:
     """Every function that is known, in the order of names, each looked at when it is its turn."""
-    return map(_func_row, registry.funcs())
+    return map(func_row, registry.funcs())
 
 
-def _func_row(func: Func) -> FuncRow:
+def func_row(func: Func) -> FuncRow:
+    """What is known of *func* now."""
     callers = func.callers
     parents = [caller for caller in callers if caller is not None]
     parents.sort(key=lambda func: (func.full_name, func.tags))
@@ -98,6 +103,8 @@ def _func_row(func: Func) -> FuncRow:
         panics=func.panics,
         success_times=success,
         failure_times=_times_row(func.failure_times),
+        caller_calls=tuple(callers[parent] for parent in parents),
+        entry_calls=callers.get(None, 0),
     )
 
 

@@ -1,80 +1,67 @@
-"""Figures: numbers the way people read them.
-
-Every function takes a plain number and returns its text. Rounding happens once,
-before the unit is chosen, so that nothing prints as ``1000ms`` or ``60.0s``.
-"""
+"""Figures: numbers the way people read them. They are the core's, so that its formats write them alike."""
 
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
-NO_VALUE = "\N{EN DASH}"
+from monkit_core.formats.figures import NO_VALUE, count, counted, duration
+
+__all__ = [
+    "NO_VALUE", "binary_bytes", "count", "counted", "duration", "number", "per_cent", "percent", "rate", "time_of_day",
+]  # fmt: skip
+
 _MINUS = "\N{MINUS SIGN}"
-
 _NS_PER_S = 1_000_000_000
-_NS_PER_MIN = 60 * _NS_PER_S
 
 
-def duration(ns: int | float) -> str:
-    """Write a duration with three digits.
-
-    Args:
-        ns: nanoseconds; a fraction is rounded to a whole one first.
-
-    Returns:
-        ``17ns``, ``914µs``, ``8.30ms``, ``413ms``, ``2.20s``, ``1m12s``,
-        ``3h12m07s``, ``2d22h``; ``0s`` for zero, a dash for what is no number.
-    """
-    if isinstance(ns, float):
-        if not math.isfinite(ns):
-            return NO_VALUE
-        ns = round(ns)
-    if ns < 0:
-        return _MINUS + duration(-ns)
-    if ns < 1_000:
-        return f"{ns}ns" if ns else "0s"
-    # Each limit is the first value that the finer unit would round up to 1,000 (or 60 s).
-    if ns < 999_500:
-        return _three_digits(ns, 1_000) + "µs"
-    if ns < 999_500_000:
-        return _three_digits(ns, 1_000_000) + "ms"
-    if ns < 59_950_000_000:
-        return _three_digits(ns, _NS_PER_S) + "s"
-    return _clock(ns)
+def number(value: float) -> str:
+    """Write a number with three digits and, from 1,000 on, ``k``, ``M`` or ``G``: ``0.002``, ``14.8``, ``1.28M``."""
+    if not math.isfinite(value):
+        return NO_VALUE
+    if value < 0:
+        return _MINUS + number(-value)
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= unit * 0.9995:
+            return _digits(value / unit) + letter
+    if value == int(value):
+        return str(int(value))
+    return f"{value:.3g}" if value < 0.1 else _digits(value)
 
 
-def _three_digits(ns: int, unit: int) -> str:
-    """Write *ns* / *unit*, from 0.9995 up to 999.5, with three digits."""
-    value = ns / unit
-    if value < 9.995:
-        return f"{value:.2f}"
-    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+def _digits(value: float) -> str:
+    """Three digits of a number from 0.1 to below 1,000."""
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
 
 
-def _clock(ns: int) -> str:
-    """Write a minute or more: to the second below a day, to the hour above."""
-    seconds = (ns + _NS_PER_S // 2) // _NS_PER_S
-    minutes, seconds = divmod(seconds, 60)
-    if minutes < 60:
-        return f"{minutes}m{seconds:02d}s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours}h{minutes:02d}m{seconds:02d}s"
-    days, hours = divmod((ns + 30 * _NS_PER_MIN) // (60 * _NS_PER_MIN), 24)
-    return f"{days}d{hours:02d}h"
+def rate(value: float | None) -> str:
+    """Write how many there are a second; a dash where nobody can tell."""
+    return NO_VALUE if value is None else number(value)
 
 
-def count(n: int) -> str:
-    """Write a whole number with commas: ``2,000``."""
-    return f"{n:,}"
+def percent(share: float) -> str:
+    """Write a share of 1 in per cent: one decimal below 10, none above, ``<0.1`` for a trace, ``0`` for none."""
+    if not share:
+        return "0"
+    value = share * 100
+    if value < 0.1:
+        return "<0.1"
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
-def counted(n: int, noun: str, plural: str = "") -> str:
-    """Write a number and its noun: ``1 error``, ``2,000 errors``.
+def binary_bytes(size: float) -> tuple[str, str]:
+    """A number of bytes and its unit, ``("214", "MiB")``."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            return _digits(size / unit), name
+    return f"{size:.0f}", "B"
 
-    Args:
-        n: how many.
-        noun: the singular.
-        plural: the plural where it is not the singular and an *s*.
-    """
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+def time_of_day(ns_since_1970: int) -> str:
+    """The local time of day: ``14:02:11``."""
+    return datetime.fromtimestamp(ns_since_1970 / _NS_PER_S).strftime("%H:%M:%S")
+
+
+def per_cent(share: float) -> str:
+    """The same with its sign: ``2.8 %``."""
+    return f"{percent(share)} %"

@@ -6,7 +6,7 @@ with line tools.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,13 +17,14 @@ from monkit_core.formats.functions import QUANTILES, FuncRow, TimesRow
 from monkit_core.series import Series, grouped
 from monkit_present.rows import LiveRow, SpanRow, TraceRows
 
-__all__ = ["funcs", "message", "ps", "series", "stats", "trace"]
+__all__ = ["funcs", "lines", "message", "ps", "series", "stats", "trace", "traces"]
 
 _LOW_63_BITS = (1 << 63) - 1
 _QUANTILE_NAMES = tuple(f"{fraction:.2f}" for fraction in QUANTILES)
 
 
-def _lines(items: Iterable[Any]) -> Iterator[bytes]:
+def lines(items: Iterable[Any]) -> Iterator[bytes]:
+    """A list, an item a line."""
     before = b"["
     for item in items:
         yield before + b"\n " + orjson.dumps(item)
@@ -33,7 +34,7 @@ def _lines(items: Iterable[Any]) -> Iterator[bytes]:
 
 def ps(rows: Iterable[LiveRow], wall_offset_ns: int) -> Iterator[bytes]:
     """Spans that run now, parents before children."""
-    return _lines(
+    return lines(
         {
             **_head(row.span, row.trace_id, wall_offset_ns),
             "elapsed": row.span.duration_ns,
@@ -49,7 +50,14 @@ def ps(rows: Iterable[LiveRow], wall_offset_ns: int) -> Iterator[bytes]:
 
 def trace(rows: TraceRows) -> Iterator[bytes]:
     """The spans of a capture. When spans were dropped, the first says how many."""
-    return _lines(_trace_items(rows))
+    return lines(_trace_items(rows))
+
+
+def traces(found: Sequence[TraceRows]) -> Iterator[bytes]:
+    """The spans of captures, one capture after the other. Where there are several, each span says of which it is."""
+    if len(found) == 1:
+        return trace(found[0])
+    return lines({**item, "match": number} for number, rows in enumerate(found, 1) for item in _trace_items(rows))
 
 
 def _trace_items(rows: TraceRows) -> Iterator[dict[str, Any]]:
@@ -91,7 +99,7 @@ def _whole_ids(span: SpanRow) -> dict[str, str]:
 
 def funcs(rows: Iterable[FuncRow]) -> Iterator[bytes]:
     """Every function."""
-    return _lines(
+    return lines(
         {
             "id": row.id,
             "parent_ids": row.parent_ids or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
@@ -23,6 +24,7 @@ _ACTION_REFUSALS = {
     415: "the body is not said to be JSON",
 }
 _FURTHER = {
+    404: "there is no such thing, or no longer",
     409: "not in this state",
     429: "too many wait already",
     503: "code of the program has not come back",
@@ -96,15 +98,18 @@ def _path(address: Address, *, guarded: bool) -> dict[str, Any]:
 
 def _reading(address: Address) -> dict[str, Any]:
     page = address.page
-    trouble = [*page.refuses, *([429] if page.waits else []), *([503] if page.runs_program else [])]
+    trouble = [*page.refuses, *([429] if page.waits else []), *([503] if page.runs_program or page.takes_long else [])]
     return {
         "operationId": _name("get", address.path),
         "summary": page.title,
-        "parameters": [_parameter(parameter) for parameter in page.parameters],
+        "parameters": [
+            *([_in_path(page.variable)] if page.variable else []),
+            *(_parameter(parameter) for parameter in page.parameters),
+        ],
         "responses": {
             "200": {
                 "description": HTTPStatus(200).phrase,
-                "content": {_media(item.media_type): {"schema": _schema(item.media_type)} for item in address.formats},
+                "content": {_media(name): {"schema": _schema(name)} for name in address.media_types},
             },
             **_refusals([*_REFUSALS, *trouble]),
         },
@@ -143,6 +148,10 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     }
 
 
+def _in_path(parameter: Parameter) -> dict[str, Any]:
+    return {**_parameter(parameter), "in": "path", "required": True}
+
+
 def _object(parameters: Iterable[Parameter]) -> dict[str, Any]:
     parameters = list(parameters)
     required = [parameter.name for parameter in parameters if parameter.required]
@@ -169,5 +178,5 @@ def _schema(media_type: str) -> dict[str, Any]:
 
 
 def _name(method: str, path: str) -> str:
-    words = path.strip("/").replace("-", "_").replace(".", "_").replace("/", "_")
+    words = re.sub(r"[-./]", "_", path.strip("/")).replace("{", "").replace("}", "")
     return f"{method}_{words or 'index'}"

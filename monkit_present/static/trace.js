@@ -169,20 +169,71 @@
     home = bars = null;
   }
 
+  const shorten = (text, room) => (text.length > room ? text.slice(0, room - 1) + '…' : text);
+  const say = (text) => {
+    info.textContent = shorten(text, Math.floor(WIDTH / LETTER));
+  };
+
+  // All that is known of a bar, below it or above.
+  function showDetails(group) {
+    svg.querySelector('#more')?.remove();
+    if (!group) return;
+    const lines = group.querySelector('title').textContent.split('\n').slice(0, 24);
+    const texts = lines.map((line) => shorten(line, 110));
+    const width = Math.max(...texts.map((text) => text.length)) * LETTER + 16;
+    const height = texts.length * 15 + 10;
+    const [x, y] = group.getAttribute('transform').match(/-?[\d.]+/g).map(Number);
+    const bottom = Number(svg.dataset.bottom);
+    const top = y + 20 + height > bottom && y - height - 4 > 66 ? y - height - 4 : y + 20;
+    const box = make(svg, 'g', { id: 'more', transform: `translate(${Math.max(4, Math.min(x, 1276 - width))} ${top})` });
+    make(box, 'rect', { width, height, rx: 4 });
+    texts.forEach((text, line) => {
+      make(box, 'text', { x: 8, y: 16 + line * 15 }).textContent = text;
+    });
+  }
+
+  // Letters that are typed are looked for in names, arguments and notes; what lacks them fades.
+  function search(text) {
+    wanted = text;
+    const groups = Array.from(svg.querySelectorAll('g.s'));
+    const has = (group) => group.querySelector('title').textContent.toLowerCase().includes(text.toLowerCase());
+    hits = text ? groups.filter(has) : [];
+    const found = new Set(hits);
+    groups.forEach((group) => group.classList.toggle('q', text !== '' && !found.has(group)));
+    say(text ? `find: ${text} · ${hits.length} of ${groups.length} · Enter: to the next · Esc: end` : idle);
+  }
+  let wanted = '';
+  let hits = [];
+  let hit = -1;
+
   svg.addEventListener('mouseover', (event) => {
+    if (wanted) return;
     const group = event.target.closest('g.s');
-    const text = group ? group.querySelector('title').textContent.replaceAll('\n', ' · ') : idle;
-    const room = Math.floor(WIDTH / LETTER);
-    info.textContent = text.length > room ? text.slice(0, room - 1) + '…' : text;
+    say(group ? group.querySelector('title').textContent.replaceAll('\n', ' · ') : idle);
   });
   svg.addEventListener('click', (event) => {
-    if (String(getSelection())) return; // a name is being copied
+    if (String(getSelection()) || event.target.closest('#more')) return; // a text is being copied
     const group = event.target.closest('g.s');
     if (group) zoomTo(group);
     else whole();
+    showDetails(group);
   });
   addEventListener('keydown', (event) => {
-    if (event.key === 'Escape') whole();
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === 'Escape') {
+      if (wanted) search('');
+      else whole();
+      showDetails(null);
+    } else if (event.key === 'Enter' && hits.length) {
+      hit = (hit + 1) % hits.length;
+      hits[hit].scrollIntoView({ block: 'center' });
+      showDetails(hits[hit]);
+    } else if (event.key === 'Backspace') search(wanted.slice(0, -1));
+    else if (event.key.length === 1 && (wanted || event.key !== ' ')) {
+      event.preventDefault();
+      hit = -1;
+      search(wanted + event.key);
+    }
   });
-  svg.querySelector('#tip').textContent = 'hover: details · click a bar: zoom in · click beside or Esc: zoom out';
+  svg.querySelector('#tip').textContent = 'hover or click a bar: details, zoom · click beside or Esc: zoom out · type: find';
 })();

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import monkit_core as monkit
+import monkit_present
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -35,3 +38,16 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
     return context.new_page()
+
+
+@pytest.fixture
+def registry() -> monkit.Registry:
+    return monkit.Registry()
+
+
+@pytest.fixture
+def port(registry: monkit.Registry) -> Iterator[monkit_present.Server]:
+    """The registry on a port that is open to everybody."""
+    server = monkit_present.serve(registry, port=0)
+    yield server
+    server.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -33,18 +33,6 @@ class Visit:
 @pytest.fixture
 def visit(page: Page) -> Visit:
     return Visit(page)
-
-
-@pytest.fixture
-def registry() -> monkit.Registry:
-    return monkit.Registry()
-
-
-@pytest.fixture
-def port(registry: monkit.Registry) -> Iterator[monkit_present.Server]:
-    server = monkit_present.serve(registry, port=0)
-    yield server
-    server.close()
 
 
 @pytest.fixture
@@ -109,6 +97,29 @@ def test_script_of_the_picture_shows_details_on_hover_and_zooms_on_click(
 
 
 @pytest.mark.usefixtures("calls")
+def test_click_brings_all_details_and_typing_finds_spans(visit: Visit, port: monkit_present.Server) -> None:
+    page = picture(visit, port)
+    page.mouse.click(*point_at(page, 1))
+    details = page.locator("#more text").all_text_contents()
+    assert details[0] == "vlite.VLite.Proxy"
+    assert any("onerror" in line for line in details)
+    page.keyboard.press("Escape")
+    assert page.locator("#more").count() == 0
+    page.keyboard.type("proxy")
+    assert (page.locator("#info").text_content() or "").startswith("find: proxy · 1 of 2")
+    assert [("q" in (group.get_attribute("class") or "").split()) for group in page.locator("g.s").all()] == [
+        True,
+        False,
+    ]
+    page.keyboard.press("Enter")
+    assert page.locator("#more text").first.text_content() == "vlite.VLite.Proxy"
+    page.keyboard.press("Escape")
+    assert page.locator("g.q, #more").count() == 0
+    assert visit.complaints == []
+    assert page.evaluate("document.hacked") is None
+
+
+@pytest.mark.usefixtures("calls")
 def test_hostile_text_is_shown_and_does_not_run(visit: Visit, port: monkit_present.Server) -> None:
     page = picture(visit, port)
     point_at(page, 0)
@@ -127,13 +138,33 @@ def test_picture_can_be_read_with_scripts_off(browser: Browser, port: monkit_pre
     context.close()
 
 
-def test_index_waits_for_the_next_call_and_shows_it(
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_call_graph_is_drawn_without_a_complaint_and_hostile_names_do_not_run(
+    browser: Browser, port: monkit_present.Server, registry: monkit.Registry, scheme: Literal["light", "dark"]
+) -> None:
+    mon = registry.scope(HOSTILE)
+    with mon.task("VLite.HandleHTTP"), mon.task(HOSTILE, tags={HOSTILE: HOSTILE}):
+        pass
+    context = browser.new_context(color_scheme=scheme)
+    visit = Visit(context.new_page())
+    visit.page.goto(f"{port.url}/funcs/svg?layout=own")
+    assert visit.page.locator("g.nd").count() == 2
+    assert "onerror" in (visit.page.locator("g.nd title").nth(1).text_content() or "")
+    assert visit.page.locator("img").count() == 0
+    boxes = [box.bounding_box() for box in visit.page.locator("g.nd text").all()]
+    assert all(box is not None and box["width"] > 0 for box in boxes)
+    assert visit.complaints == []
+    assert all(url.startswith(str(port.url)) for url in visit.requests)
+    context.close()
+
+
+def test_help_waits_for_the_next_call_and_shows_it(
     visit: Visit, port: monkit_present.Server, registry: monkit.Registry
 ) -> None:
     task = registry.scope("vlite").task("VLite.HandleHTTP")
     assert task.func.current == 0
     page = visit.page
-    page.goto(f"{port.url}/")
+    page.goto(f"{port.url}/help")
     page.get_by_label("Function name matches").fill("HandleHTTP")
     page.get_by_role("button", name="Wait for it").click(no_wait_after=True)
     while registry.watcher_count == 0:
@@ -144,11 +175,12 @@ def test_index_waits_for_the_next_call_and_shows_it(
     assert visit.complaints == []
 
 
-def test_every_link_of_the_index_opens(visit: Visit, port: monkit_present.Server) -> None:
-    visit.page.goto(f"{port.url}/")
+def test_every_link_of_help_opens(visit: Visit, port: monkit_present.Server) -> None:
+    visit.page.goto(f"{port.url}/help")
     links = [link.get_attribute("href") for link in visit.page.get_by_role("link").all()]
     assert len(links) >= 10
-    for link in links:
+    files = ("perfetto", "speedscope", "otlp", "zipkin")  # which a browser saves
+    for link in filter(lambda link: link != "#main" and not str(link).endswith(files), links):
         response = visit.page.goto(f"{port.url}{link}")
         assert response is not None
         assert response.status == 200
@@ -156,7 +188,7 @@ def test_every_link_of_the_index_opens(visit: Visit, port: monkit_present.Server
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_index_never_scrolls_sideways(browser: Browser, port: monkit_present.Server, width: int) -> None:
+def test_help_never_scrolls_sideways(browser: Browser, port: monkit_present.Server, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800})
     page = context.new_page()
     page.goto(f"{port.url}/")

@@ -44,7 +44,7 @@ def test_sign_in_address_opens_the_index_without_a_complaint(page: Page, port: m
     address = str(port.sign_in_url())
     page.goto(address)
     page.wait_for_url(f"{port.url}/")
-    assert page.locator("h2").first.text_content() == "Pages"
+    assert page.locator(".nav [aria-current]").text_content() == "Overview"
     assert complaints == []
     code = address.partition("#")[2]
     assert all(url.startswith(str(port.url)) for url in requests)
@@ -62,7 +62,7 @@ def test_every_link_of_the_index_opens_with_the_cookie(page: Page, port: monkit_
     sign_in(page, port)
     links = [link.get_attribute("href") for link in page.get_by_role("link").all()]
     assert len(links) >= 10
-    for link in links:
+    for link in filter(lambda link: link != "#main", links):
         response = page.goto(f"{port.url}{link}")
         assert response is not None
         assert response.status == 200, link
@@ -101,7 +101,7 @@ def test_address_without_a_code_says_what_to_do(page: Page, port: monkit_present
 def test_button_signs_this_browser_out(page: Page, context: BrowserContext, port: monkit_present.Server) -> None:
     complaints = complaints_of(page)
     sign_in(page, port)
-    page.get_by_role("link", name="/sign-out").click()
+    page.get_by_role("link", name="Sign out").click()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_text("Signed out.").wait_for()
     assert page.get_by_role("button").count() == 0

@@ -630,7 +630,7 @@ def test_figures_of_a_forked_child_are_its_own() -> None:
 def test_restart_begins_pauses_and_collections_at_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = Distribution(integral=True)
     pauses.observe(5)
-    monkeypatch.setattr(runtime, "_pauses", pauses)
+    monkeypatch.setattr(runtime, "gc_pauses", pauses)
     monkeypatch.setattr(runtime, "_collected_before_fork", [])
     runtime._restart()
     assert list(runtime.pauses()) == [("count", 0.0)]

@@ -249,6 +249,8 @@ def recorded_functions() -> list[FuncRow]:
             panics=func["panics"],
             success_times=times_row(func["success_times"], sums[func["id"]][0], func["success"]),
             failure_times=times_row(func["failure_times"], sums[func["id"]][1], func["panics"]),
+            caller_calls=tuple(1 for _ in func["parent_ids"] or ()),
+            entry_calls=int(func["entry"]),
         )
         for func in stdlib_json.loads(body("funcs_json"))
     ]
@@ -323,15 +325,16 @@ def test_labels_are_escaped_as_the_original_does(plain: str, escaped: str) -> No
 
 # Every address that the original was asked for.
 
-HTML, PATHS = "says its charset", "an address is met as it is written"
+PATHS = "an address is met as it is written"
 VIZ = "only listed hosts; the original sent a browser anywhere, and the id where an address could not be read"
 DIFFERS = {
-    "/": (200, "text/html; charset=utf-8", HTML),
+    "/": (200, "text/plain; charset=utf-8", "text for programs; a browser gets a page"),
     "": (400, "this is not a valid HTTP request", "HTTP knows no empty target"),
     "ps": (400, 'request target cannot be read: "ps"', "HTTP knows no target without a slash"),
     "//": (404, "path not found: //", PATHS),
     "//ps": (404, "path not found: //ps", PATHS),
     "/ps/json/extra/segments": (404, "path not found: /ps/json/extra/segments", PATHS),
+    "/funcs/svg": (200, "image/svg+xml; charset=utf-8", "the original has no picture of the call graph"),
     "/trace/remote?regex=Known&viz=example.com": (400, 'invalid viz "example.com": expected an address', VIZ),
     "/trace/remote?regex=Known&viz=https://e.com/x": (400, 'invalid viz "https://e.com/x": host not allowed', VIZ),
     "/trace/remote?regex=Known&viz=http:%2F%2F%5B": (400, 'invalid viz "http://[": host and port cannot', VIZ),

@@ -18,7 +18,7 @@ from monkit_present.responses import Problem
 from monkit_present.server import Server
 from monkit_present.tokens import Token
 from tests.helpers import fresh_scope
-from tests.http_helpers import CHANGE, PLACES, TOKEN, Answer, Headers, Wait, ask, served
+from tests.http_helpers import CHANGE, EVERY, TOKEN, Answer, Headers, Wait, ask, served
 
 NEEDED = "Unauthorized: a token is needed: send Authorization: Bearer TOKEN, or open a sign-in address in a browser\n"
 
@@ -42,7 +42,7 @@ def check_unauthorized(answer: Answer, words: str = NEEDED) -> None:
     assert answer.all("set-cookie") == []
 
 
-@pytest.mark.parametrize("place", [place for place in PLACES if place.path != "/sign-in"], ids=lambda place: place.path)
+@pytest.mark.parametrize("place", [place for place in EVERY if place.path != "/sign-in"], ids=lambda place: place.path)
 def test_line_3_every_address_needs_the_token(server: Server, place: Address) -> None:
     target = place.path + ("?regex=handle&timeout=0.01" if place.page.waits else "")
     method, further = ("POST", CHANGE) if place.action else ("GET", ())
@@ -51,7 +51,8 @@ def test_line_3_every_address_needs_the_token(server: Server, place: Address) ->
         check_unauthorized(ask(server, target + "/" if "?" not in target else target, headers=further))
         head = ask(server, target, method="HEAD")
         assert (head.status, head.header("www-authenticate")) == (401, "Bearer")
-        assert ask(server, target, headers=bearer()).status == 200
+        if place.page.variable is None and not place.is_stream:  # of what that may name there is nothing; it never ends
+            assert ask(server, target, headers=bearer()).status == 200
 
 
 def test_line_3_address_that_is_none_needs_the_token_too(server: Server) -> None:

@@ -38,11 +38,14 @@ def url(kind: str, query: str = "regex=handle") -> str:
 
 def check_whole(kind: str, body: bytes) -> Any:
     """Well-formed, from its first byte to its last."""
-    return orjson.loads(body) if kind == "json" else ET.fromstring(body)
+    if kind == "text":
+        assert body.lstrip(b" ").startswith(b"\n")  # white space that was sent meanwhile has a line of its own
+        return body.decode()
+    return ET.fromstring(body) if kind == "svg" else orjson.loads(body)
 
 
 def said(kind: str, body: bytes) -> str:
-    return body.decode() if kind == "json" else words(check_whole(kind, body))
+    return words(check_whole(kind, body)) if kind == "svg" else body.decode()
 
 
 def waiters() -> int:
@@ -62,7 +65,7 @@ def test_bytes_come_within_a_second_of_connecting(kind: str) -> None:
         with Wait(server, url(kind), timeout_s=PROMPT_S) as wait:
             assert time.monotonic() - begun < PROMPT_S
             assert (wait.status, wait.header("content-type")) == (200, CAPTURE_FORMATS[kind].media_type)
-            assert wait.body.isspace()
+            assert wait.body.decode() == CAPTURE_FORMATS[kind].opening
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -74,7 +77,7 @@ def test_keep_alive_goes_out_while_one_waits_and_the_body_stays_well_formed(kind
             pass
         body = wait.rest()
         check_whole(kind, body)
-        assert body.startswith(b"   ")
+        assert body.startswith(CAPTURE_FORMATS[kind].opening.encode() + b"  ")
 
 
 def test_keep_alive_is_sent_more_often_than_proxies_lose_patience() -> None:
@@ -313,12 +316,14 @@ def test_time_out_ends_in_a_well_formed_body_that_says_so(kind: str) -> None:
         answer = ask(server, url(kind, "regex=handle&timeout=0.02"))
         assert answer.status == 200
         check_whole(kind, answer.body)
-        if kind == "json":
+        if kind == "svg":
+            assert "Timed out\nTimed out\nNo call matched regex=handle in 0 s." in words(ET.fromstring(answer.body))
+        elif kind == "text":
+            assert answer.text.lstrip(" ") == "\nTimed out. No call matched regex=handle in 0 s.\n"
+        else:
             assert answer.json["timeout"] is True
             assert (answer.json["query"], answer.json["matched"]) == ("regex=handle", False)
             assert answer.json["waited_s"] >= 0.02
-        else:
-            assert "Timed out\nTimed out\nNo call matched regex=handle in 0 s." in words(ET.fromstring(answer.body))
         assert eventually(lambda: registry.watcher_count == 0, PROMPT_S)
 
 
@@ -327,7 +332,7 @@ def test_time_out_during_a_match_says_so_too(kind: str) -> None:
     registry, scope = shop()
     with served(registry) as server, Wait(server, url(kind, "regex=handle&timeout=0.05")) as wait, scope.task("handle"):
         body = wait.rest()
-    if kind == "json":
+    if kind not in ("svg", "text"):
         assert (check_whole(kind, body)["timeout"], check_whole(kind, body)["matched"]) == (True, True)
     else:
         assert "A call matched regex=handle and still ran after 0 s." in said(kind, body)
@@ -358,5 +363,8 @@ def test_query_is_shown_without_harm_when_a_wait_ends(kind: str) -> None:
             f"{SVG}{tag}" for tag in ("svg", "title", "style", "text")
         }
         assert '</svg><script>"]]> \\x1b\\u202e' in words(ET.fromstring(answer.body))
+    elif kind == "text":
+        assert answer.text.count("\n") == 2
+        assert '</svg><script>"]]>\\n\\x1b\\u202e' in answer.text
     else:
         assert answer.json["query"] == 'regex=</svg><script>"]]>\n\\x1b\\u202e'

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monkit_core.formats.text import go_duration
-from monkit_present.render.figures import count, counted, duration
+from monkit_present.render.figures import count, counted, duration, number, per_cent
 from tests.present.trace_cases import VECTORS
 
 US, MS, S, MIN, HOUR = 1_000, 1_000_000, 10**9, 60 * 10**9, 3600 * 10**9
@@ -106,6 +106,42 @@ def _read(text: str) -> float:
 )
 def test_a_duration_may_be_a_fraction_or_no_number(ns: float, text: str) -> None:
     assert duration(ns) == text
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1_000, "1.00k"),
+        (92_400, "92.4k"),
+        (999_499, "999k"),
+        (999_500, "1.00M"),
+        (1_284_031, "1.28M"),
+        (615_000_000_000, "615G"),
+        (10**13, "10,000G"),
+    ],
+)
+def test_counts_in_pictures_have_three_digits(n: int, text: str) -> None:
+    assert number(n) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0 %"),
+        (1e-9, "<0.1 %"),
+        (0.00099, "<0.1 %"),
+        (0.001, "0.1 %"),
+        (0.028, "2.8 %"),
+        (0.0994, "9.9 %"),
+        (0.0996, "10 %"),
+        (0.194, "19 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_per_cent_has_a_decimal_below_ten_and_tells_a_trace_from_none(share: float, text: str) -> None:
+    assert per_cent(share) == text
 
 
 def test_counts_are_whole_with_commas_and_agree_with_their_noun() -> None:

@@ -24,7 +24,7 @@ from monkit_present.render import dot, text
 from monkit_present.render import json as as_json
 from monkit_present.render.trace_svg import render_message
 from tests.helpers import in_fresh_context
-from tests.http_helpers import READ, SVG, Answer, Wait, ask, bars, parse_dot, served
+from tests.http_helpers import BROWSER, READ, SVG, Answer, Wait, ask, bars, parse_dot, served
 
 CORPUS = {
     "double quotes": '"><img src=x onerror=alert(1)>',
@@ -60,7 +60,7 @@ CORPUS = {
 MEGABYTE = "<b>&\"'\n" * 150_000
 NAMES = tuple(CORPUS)
 PLAIN = "plain"
-ELEMENTS = {"svg", "title", "style", "defs", "pattern", "path", "text", "tspan", "g", "rect", "script"}
+ELEMENTS = {"svg", "title", "desc", "style", "defs", "pattern", "path", "text", "tspan", "g", "rect", "script"}
 
 
 def fill(registry: Registry, hostile: str) -> None:
@@ -110,7 +110,9 @@ def read_all(hostile: str) -> dict[str, Answer]:
     registry = Registry()
     fill(registry, hostile)
     with served(registry) as server, running(registry, hostile):
-        return {place.path: ask(server, place.path) for place in READ}
+        pages = {place.path: ask(server, place.path) for place in READ}
+        views = {f"{place.path} as a view": ask(server, place.path, headers=BROWSER) for place in READ if place.view}
+        return {**pages, **views}
 
 
 @cache
@@ -139,10 +141,16 @@ def check_pages(hostile: str) -> None:
     for path, answer in pages.items():
         page = answer.text  # UTF-8
         usual = plain_pages()[path].text
-        if path == "/":
-            assert Tags(page).found == Tags(usual).found
+        if answer.header("content-type").startswith("text/html"):
+            check_markup(Tags(page).found, Tags(usual).found)
+        elif path.startswith("/static/"):
+            assert page == usual
         elif path.endswith("/json"):
             check_json(path, page, hostile)
+        elif path.endswith("/svg"):
+            drawn, plain_picture = ET.fromstring(answer.body), ET.fromstring(usual.encode())
+            check_picture(drawn, "graph")
+            assert [element.tag for element in drawn.iter()] == [element.tag for element in plain_picture.iter()]
         elif path.endswith("/dot"):
             graph, plain = parse_dot(page), parse_dot(usual)
             assert (len(graph.labels), len(graph.edges)) == (len(plain.labels), len(plain.edges))
@@ -150,6 +158,18 @@ def check_pages(hostile: str) -> None:
         else:
             assert len(page.splitlines()) == len(usual.splitlines()), path
             assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", page)
+
+
+ACTIVE = frozenset(["base", "embed", "form", "iframe", "img", "input", "link", "meta", "object", "script", "style"])
+"""Elements that do something, or bring something in."""
+
+
+def check_markup(found: list[tuple[str, list[str]]], usual: list[tuple[str, list[str]]]) -> None:
+    """As many of what does something; how many rows tables have depends on how long calls took."""
+    mine, theirs = (sorted((tag, names) for tag, names in tags if tag in ACTIVE) for tags in (found, usual))
+    assert mine == theirs
+    assert {tag for tag, _ in found} <= {tag for tag, _ in usual} | {"a", "b", "div", "p", "span", "td", "tr"}
+    assert not {name for _, names in found for name in names if name.startswith("on") or name in ("style", "srcdoc")}
 
 
 def shown(hostile: str) -> str:
@@ -167,7 +187,9 @@ def check_json(path: str, page: str, hostile: str) -> None:
     found = {
         "/funcs/json": lambda: {row["package"] for row in rows},
         "/ps/json": lambda: {row["func"]["package"] for row in rows},
+        "/trace/recent/json": lambda: {row["func"]["package"] for row in rows},
         "/stats/json": lambda: {row[1]["scope"] for row in rows},
+        "/traces/json": lambda: {row["func"]["package"] for row in rows},
     }[path]()
     assert found == {clean(hostile)}
     assert page.count("\n") == len(rows) + 1  # an item a line
@@ -202,7 +224,7 @@ def test_line_8_hostile_text_breaks_out_of_no_capture(name: str) -> None:
     assert rows[0]["args"][1].startswith("o=" + shown(hostile)[:150])
 
 
-def check_picture(picture: ET.Element) -> None:
+def check_picture(picture: ET.Element, name: str = "trace") -> None:
     """Nothing but the drawing's own elements, and no attribute that could run or load anything."""
     static = files("monkit_present") / "static"
     for element in picture.iter():
@@ -212,9 +234,9 @@ def check_picture(picture: ET.Element) -> None:
             assert not key.startswith(("on", "{", "href", "xlink"))
             assert "javascript:" not in value or key == "aria-label"
         if element.tag == f"{SVG}script":
-            assert element.text == (static / "trace.js").read_text("utf-8")
+            assert element.text == (static / f"{name}.js").read_text("utf-8")
         if element.tag == f"{SVG}style":
-            assert element.text == (static / "trace.css").read_text("utf-8")
+            assert element.text == (static / f"{name}.css").read_text("utf-8")
     assert len(list(picture.iter(f"{SVG}style"))) == 1
     assert len(list(picture.iter(f"{SVG}script"))) <= 1
 

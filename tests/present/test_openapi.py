@@ -15,7 +15,8 @@ import pytest
 
 from monkit_core import Registry
 from monkit_present.app import make_access
-from monkit_present.pages import Address
+from monkit_present.catalogue import PAGES
+from monkit_present.pages import Address, addresses
 from tests.http_helpers import PLACES, TOKEN, ask, served
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
@@ -134,7 +135,9 @@ def check_operation(path: str, method: str, operation: Any, components: dict[str
         assert item["in"] in {"query", "header", "path", "cookie"}
         assert ("schema" in item) != ("content" in item)
         check_schema(item["schema"])
-    assert "{" not in path, "there are no parameters in paths"
+    in_path = [item for item in parameters if item["in"] == "path"]
+    assert [item["name"] for item in in_path] == re.findall(r"\{(\w+)\}", path)
+    assert all(item["required"] for item in in_path)
     assert operation["responses"]
     for status, response in operation["responses"].items():
         assert re.fullmatch(r"default|[1-5](\d\d|XX)", status)
@@ -201,7 +204,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def test_every_address_is_in_the_document_and_no_other(guarded: dict[str, Any]) -> None:
-    assert guarded["paths"].keys() == {place.path for place in PLACES}
+    assert guarded["paths"].keys() == {place.path for page in PAGES for place in addresses(page)}
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: str(place.path))
@@ -212,7 +215,7 @@ def test_address_is_described_as_in_the_tables(guarded: dict[str, Any], place: A
         reading = item["get"]
         assert [parameter["name"] for parameter in reading["parameters"]] == [p.name for p in place.page.parameters]
         assert reading["summary"] == place.page.title
-        media_types = [each.media_type.partition(";")[0] for each in place.formats]
+        media_types = [media_type.partition(";")[0] for media_type in place.media_types]
         assert list(reading["responses"]["200"]["content"]) == media_types
     if place.action:
         body = item["post"]["requestBody"]["content"]["application/json"]["schema"]
@@ -226,6 +229,10 @@ def test_bounds_and_defaults_are_those_of_the_tables(guarded: dict[str, Any]) ->
         "regex": {"type": "string", "maxLength": 1000},
         "trace_id": {"type": "string", "pattern": "^([0-9a-fA-F]{1,16}|[0-9a-fA-F]{32})$"},
         "preselect": {"type": "boolean", "default": True},
+        "min_duration": {"type": "string", "pattern": "^([0-9]*(\\.[0-9]*)?(ns|us|µs|μs|ms|s|m|h))+$"},
+        "errors": {"type": "string", "enum": ["only"]},
+        "tag.KEY": {"type": "string", "maxLength": 1000},
+        "count": {"type": "integer", "minimum": 1, "maximum": 100, "default": 1},
         "max_spans": {"type": "integer", "minimum": 1, "maximum": 100_000, "default": 10_000},
         "timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": 86_400, "default": 3600},
     }

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import IncompleteRead
@@ -20,6 +21,7 @@ from tests.http_helpers import (
     CHANGE,
     PLACES,
     READ,
+    SVG,
     TOKEN,
     Answer,
     ask,
@@ -62,8 +64,12 @@ def test_unknown_parameter_is_named_on_every_page(place: Address) -> None:
 def check_format(path: str, answer: Answer) -> None:
     if path.endswith("/json"):
         assert isinstance(answer.json, list)
+    elif path.endswith("/svg"):
+        assert ET.fromstring(answer.body).tag == f"{SVG}svg"
     elif path.endswith("/dot"):
         parse_dot(answer.text)
+    elif answer.header("content-type").startswith("text/html"):
+        assert answer.text.rstrip().endswith("</html>")
     else:
         assert answer.text == "" or answer.text.endswith("\n")
 
@@ -362,7 +368,7 @@ class Broken(Registry):
         raise self.problem
 
 
-@pytest.mark.parametrize("path", ["/", "/stats", "/stats/json", "/funcs", "/funcs/dot", "/trace/svg?regex=x"])
+@pytest.mark.parametrize("path", ["/stats", "/stats/json", "/funcs", "/funcs/dot", "/trace/svg?regex=x"])
 def test_page_that_fails_is_a_500_without_a_trace_of_the_program(path: str, caplog: pytest.LogCaptureFixture) -> None:
     with served(Broken()) as server:
         answer = ask(server, path)

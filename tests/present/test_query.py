@@ -46,7 +46,13 @@ def test_what_is_not_given_takes_its_default() -> None:
     query = parse(regex="handle")
     assert (query.max_spans, query.timeout_s, query.words) == (10_000, 3600.0, "regex=handle")
     defaults = {parameter.name: parameter.default_words for parameter in CAPTURE_PARAMETERS}
-    assert defaults == {"regex": "", "trace_id": "", "preselect": "true", "max_spans": "10,000", "timeout": "3,600"}
+    assert {name: default for name, default in defaults.items() if default} == {
+        "preselect": "true",
+        "count": "1",
+        "max_spans": "10,000",
+        "timeout": "3,600",
+    }
+    assert (query.accept, query.count, query.trace_id) == (None, 1, None)
     assert parse(regex="handle", preselect="", max_spans="", timeout="", trace_id="").words == "regex=handle"
 
 
@@ -69,7 +75,8 @@ def test_at_least_one_of_regex_and_trace_id_is_needed(query: str) -> None:
 )
 def test_unknown_parameter_is_named_and_the_known_ones_are_listed(name: str, shown: str) -> None:
     assert refusal(f"regex=handle&{quote(name)}=1") == (
-        f"unknown parameter {shown}: known are max_spans, preselect, regex, timeout, trace_id"
+        f"unknown parameter {shown}: known are count, errors, max_spans, min_duration, preselect, regex, tag.KEY, "
+        "timeout, trace_id"
     )
 
 

@@ -21,7 +21,8 @@ from tests.helpers import run_python
         (["a", b"b"], [b"ab"]),
         (["ab", "cd", "e"], [b"abcd", b"e"]),
         ([b"abcdefgh", "é", "f"], [b"abcdefgh", "éf".encode()]),
-        (["abc", "", b""], [b"abc"]),
+        (["abc", "", b""], [b"abc", b""]),
+        (["", "abc"], [b"", b"abc"]),
     ],
 )
 def test_small_chunks_are_gathered_and_large_ones_stay(chunks: list[str | bytes], parts: list[bytes]) -> None:

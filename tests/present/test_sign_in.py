@@ -17,7 +17,7 @@ from monkit_present.access import Access
 from monkit_present.render import sign_in
 from monkit_present.server import Server
 from monkit_present.tokens import Token
-from tests.http_helpers import CHANGE, TOKEN, Answer, Headers, ask, exchange, request, served
+from tests.http_helpers import BROWSER, CHANGE, TOKEN, Answer, Headers, ask, exchange, request, served
 
 
 @pytest.fixture
@@ -317,10 +317,10 @@ def test_line_7_page_that_asks_whether_to_sign_out_allows_its_script_and_nothing
     assert " on" not in re.sub(r">[^<]*<", "><", re.sub(r"(?s)<script>.*</script>", "", answer.text))
 
 
-def test_index_leads_to_signing_out_where_browsers_sign_in(server: Server) -> None:
-    assert 'href="/sign-out"' in ask(server, headers=[("Cookie", session(server))]).text
+def test_every_view_leads_to_signing_out_where_browsers_sign_in(server: Server) -> None:
+    assert 'href="/sign-out"' in ask(server, headers=[("Cookie", session(server)), *BROWSER]).text
     with served(Registry()) as open_to_all:
-        assert "sign-out" not in ask(open_to_all).text
+        assert "sign-out" not in ask(open_to_all, headers=BROWSER).text
         assert ask(open_to_all, "/sign-out").status == 404
 
 

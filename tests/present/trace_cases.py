@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from monkit_core import Func, Registry
+from monkit_core.recent import RecentTrace, SpanRecord, latency_class
 from monkit_present.rows import SpanRow, TraceRows
 
 START = 5_000_000_000
@@ -175,3 +177,25 @@ def random_spans(draw: st.DrawFn, texts: st.SearchStrategy[str] = PLAIN) -> tupl
             )
         )
     return tuple(spans)
+
+
+class KeptTraces(Registry):
+    """A registry that has kept these traces, the oldest first, whatever is in them."""
+
+    def __init__(self, *traces: TraceRows) -> None:
+        super().__init__()
+        self.kept = [self._tree(rows) for rows in traces]
+
+    def recent_traces(self, func: Func | None = None) -> list[RecentTrace]:
+        return [tree for tree in self.kept if func in (None, tree.func)]
+
+    def _tree(self, rows: TraceRows) -> RecentTrace:
+        records = tuple(
+            SpanRecord(
+                *(self.scope(row.scope).func(row.name), row.id, row.parent_id, row.start_ns, row.finish_ns),
+                *(row.error_name, row.panicked, row.orphaned, row.args, row.annotations),
+            )
+            for row in rows.spans
+        )
+        kind = records[0].error_name or latency_class(rows.spans[0].duration_ns)
+        return RecentTrace(records[0].func, rows.trace_id, kind, records, rows.dropped)

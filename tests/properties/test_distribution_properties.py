@@ -151,11 +151,11 @@ def test_fraction_that_is_no_number_is_refused_once_there_are_values_between(val
 
 
 @given(st.lists(st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-50, 50)), max_size=300))
-def test_bins_hold_every_value_within_a_64th(values: list[int]) -> None:
+def test_middles_of_bins_hold_every_value_within_a_64th(values: list[int]) -> None:
     distribution = Distribution(integral=True)
     for value in values:
         distribution.observe(value)
-    bins = distribution.bins()
+    bins = distribution.middles()
     assert [middle for middle, _ in bins] == sorted({middle for middle, _ in bins})
     expanded = [middle for middle, count in bins for _ in range(count)]
     assert len(expanded) == len(values)

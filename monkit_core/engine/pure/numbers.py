@@ -109,8 +109,16 @@ class Histogram:
         return [self._middle(order[bisect_right(passed, fraction * last)]) for fraction in wanted]
 
     def bins(self) -> list[tuple[float, int]]:
-        """The middle of each bin that was hit, rising, with its count."""
-        return [(self._middle(index), count) for index, count in sorted(self._bins.copy().items())]
+        """Of each bin that was hit, in rising order: the value in it that is nearest to zero, and its count."""
+        return [(self._edge(index), count) for index, count in sorted(self._bins.copy().items())]
+
+    @classmethod
+    def _edge(cls, index: int) -> float:
+        if index == 0:
+            return 0.0
+        exponent, position = divmod(abs(index) - 1, cls._BINS)
+        edge = math.ldexp((position + cls._BINS) / (2 * cls._BINS), exponent - cls._LIMIT)
+        return edge if index > 0 else -edge
 
     def clear(self) -> None:
         """Forget everything."""
@@ -242,6 +250,16 @@ class DistributionCore:
             finally:
                 self._folding = before
 
+    def bins(self) -> tuple[int, float, float, list[tuple[float, int]]]:
+        """Count, sum and low at one moment, and the bins of the histogram, rising: see `Histogram.bins`."""
+        with LOCK:
+            self._fold()
+            before, self._folding = self._folding, True  # as in `look`
+            try:
+                return self._count, self._sum, self._low, self._histogram.bins()
+            finally:
+                self._folding = before
+
     def figures(
         self, fractions: Sequence[float] = (), lifetime: Sequence[float] = (), scale: float | None = None
     ) -> tuple[float, ...]:
@@ -257,15 +275,6 @@ class DistributionCore:
             asked for. What is derived from whole numbers is cut to whole ones, before it is divided.
         """
         return work_out(self.look(lifetime), self._integral, fractions, scale)
-
-    def bins(self) -> list[tuple[float, int]]:
-        """Everything that was ever observed, by size: values that stand for a bin, rising, each with its count.
-
-        A value is off by at most half a bin, 1/64 of it.
-        """
-        with LOCK:
-            self._fold()
-            return self._histogram.bins()
 
     def reset(self) -> None:
         """Forget all observations."""

@@ -1,0 +1,1 @@
+"""Views: the pages as people see them in a browser, one module each."""
