@@ -178,5 +178,11 @@ def test_a_bin_of_the_histogram_counts_beyond_sixteen_bits() -> None:
     assert quantiles == pytest.approx((1.0, 1.0, 100.0, 100.0), rel=1 / 64)
 
 
+def test_observing_leaves_the_random_numbers_of_the_program_alone() -> None:
+    state = random.getstate()
+    assert made_of([float(number) for number in range(5_000)]).count == 5_000
+    assert random.getstate() == state
+
+
 def test_empty_histogram_has_no_quantiles_but_zero() -> None:
     assert Histogram().quantiles([0.5, 0.9]) == [0, 0]

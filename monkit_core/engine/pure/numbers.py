@@ -24,6 +24,7 @@ __all__ = [
     "IntValCore", "MeterCore",
 ]  # fmt: skip
 
+_random = random.Random().random  # the program may have seeded the shared generator, which is left alone
 RESERVOIR_SIZE = 64
 WINDOW = 1024
 _PASSED_OVER = 1 / math.log(1 - RESERVOIR_SIZE / WINDOW)
@@ -222,7 +223,7 @@ class DistributionCore:
 
         Where one in sixteen is kept, it is drawn how many are passed over, not for each whether it is.
         """
-        reservoir, rand, amount = self._reservoir, random.random, len(values)
+        reservoir, rand, amount = self._reservoir, _random, len(values)
         taken = min(max(RESERVOIR_SIZE - len(reservoir), 0), amount)
         reservoir.extend(values[:taken])
         early = min(max(WINDOW - self._count, taken), amount)
