@@ -168,8 +168,8 @@ class DebugApp:
         async def work() -> Blocks:
             self._served.history.look()
             if place.page.runs_program:
-                return await self._workers.run(lambda: blocks(request))
-            return blocks(request)
+                return await self._workers.run(lambda: _checked(blocks, request))
+            return dict(_checked(blocks, request))
 
         key = (path_of(scope), request.root, request.query)
         await self._streams.respond(key, work, scope["method"], receive, send)

@@ -42,7 +42,7 @@ class _Feed:
         readers: how many look.
         changed: is set, and replaced, at each turn.
         every_s: seconds until the next turn.
-        failed: the page raised, so there is no further turn.
+        failure: what the page raised, so that there is no further turn.
         task: works it out.
     """
 
@@ -51,7 +51,7 @@ class _Feed:
     readers: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     every_s: float = EVERY_S
-    failed: bool = False
+    failure: Exception | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -89,17 +89,23 @@ class Streams:
             send: ASGI.
 
         Raises:
-            Problem: there are too many; before anything was sent.
+            Exception: what *work* raises at its first turn, such as a `Problem`; before anything was sent.
+            Problem: there are too many; likewise.
         """
         if self.open >= self._most:
             raise Problem(429, f"{self._most} live pages are open already", headers=((b"retry-after", b"5"),))
-        await send_head(send, 200, EVENT_STREAM)
         if method == "HEAD":
+            await send_head(send, 200, EVENT_STREAM)
             await send_body(send, b"")
             return
         gone = asyncio.ensure_future(disconnected(receive))
         feed = self._join(key, work)
         try:
+            if not feed.turn and feed.failure is None:
+                await feed.changed.wait()
+            if not feed.turn and feed.failure is not None:
+                raise feed.failure
+            await send_head(send, 200, EVENT_STREAM)
             async for event in self._events(feed, gone):
                 await send_chunk(send, event)
             if not gone.done():
@@ -114,7 +120,7 @@ class Streams:
         seen = 0
         order: list[str] = []
         try:
-            while not (gone.done() or closing.done() or feed.failed):
+            while not (gone.done() or closing.done() or feed.failure):
                 if feed.turn > seen:
                     yield _event(feed, seen, order)
                     seen, order = feed.turn, list(feed.blocks)
@@ -144,9 +150,10 @@ class Streams:
                 begun = time.monotonic()
                 blocks = await work()
                 took_s = time.monotonic() - begun
-            except Exception:  # whatever a page raises: logged here, and the streams end
-                _log.exception("a live page failed")
-                feed.failed = True
+            except Exception as failure:  # whatever a page raises: at the first turn it is told to who asked
+                if feed.turn:
+                    _log.exception("a live page failed")
+                feed.failure = failure
                 feed.changed.set()
                 return
             feed.turn += 1

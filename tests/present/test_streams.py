@@ -117,11 +117,28 @@ def test_one_stream_too_many_is_refused_before_anything_is_sent() -> None:
     run(test, most=1)
 
 
-def test_page_that_fails_ends_its_streams_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    async def fail() -> dict[str, str]:
-        raise RuntimeError("secret of the program")
+def test_page_that_cannot_begin_is_refused_before_anything_is_sent() -> None:
+    async def refuse() -> dict[str, str]:
+        raise Problem(404, "no such page")
 
     async def test(streams: Streams) -> None:
+        reader = Reader()
+        with pytest.raises(Problem, match="no such page"):
+            await asyncio.wait_for(streams.respond("page", refuse, "GET", reader.receive, reader.send), BOUND_S)
+        assert (reader.raw, streams.open) == ([], 0)
+
+    run(test)
+
+
+def test_page_that_fails_later_ends_its_streams_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(streams: Streams) -> None:
+        turns = iter([{"a": "1"}])
+
+        async def fail() -> dict[str, str]:
+            for blocks in turns:
+                return blocks
+            raise RuntimeError("secret of the program")
+
         reader = Reader()
         await asyncio.wait_for(streams.respond("page", fail, "GET", reader.receive, reader.send), BOUND_S)
         assert not any(b"secret" in part for part in reader.raw)

@@ -220,6 +220,20 @@ def test_bad_expression_of_a_search_is_named() -> None:
             assert (answer.status, answer.text.startswith("Bad Request: invalid regex")) == (400, True)
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/funcs/nobody/live", 404), ("/stats/live?since=mark", 409), ("/stats/live?regex=[", 400)],
+)
+def test_stream_of_what_there_is_not_is_refused_like_its_page(
+    path: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(busy_registry()) as server:
+        stream, page = ask(server, path), view(server, path.replace("/live", ""))
+    assert (stream.status, page.status) == (status, status)
+    assert stream.text == page.text
+    assert caplog.records == []
+
+
 def test_capture_waits_for_what_is_asked_and_shows_what_is_wrong() -> None:
     with served(busy_registry()) as server:
         assert (
