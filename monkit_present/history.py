@@ -19,6 +19,7 @@ from itertools import pairwise
 from monkit_core import Func, Registry
 from monkit_core.clock import NS_PER_S, monotonic_ns
 from monkit_core.environment.process import proc_statm
+from monkit_present.responses import give_turn
 
 __all__ = ["EVERY_S", "MAX_FUNCTIONS", "POINTS", "History", "Sample"]
 
@@ -108,7 +109,7 @@ class History:
                 calls[place] = sum(func.callers.values())
                 failures[place] = sum(func.errors.values()) + func.panics
             if number % _SLICE == _SLICE - 1:
-                await asyncio.sleep(0)
+                await give_turn()
         self._samples.append(
             Sample(
                 self._clock_ns(), calls, failures, running, time.process_time_ns(), time.thread_time_ns(), _resident()
