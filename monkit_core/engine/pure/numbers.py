@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import lru_cache
@@ -32,6 +32,10 @@ FOLD_AT = 256
 _FOLD_DEPTH = 8
 _MOST_SECONDS = 9.2e9  # just below 2**63 nanoseconds
 _BELOW_ONE = math.nextafter(1.0, 0.0)
+_EXACT = 1 << 53
+"""Up to it a float holds every whole number."""
+_BIN_BITS = 6
+"""Leading bits of a number that say in which of the 32 bins of its octave it is; the first is always set."""
 
 
 class Histogram:
@@ -53,23 +57,26 @@ class Histogram:
     def insert(self, ordered: Sequence[float]) -> None:
         """Count values, which come in rising order; each bin that they hit is looked up once."""
         bins, frexp, ldexp, size, limit = self._bins, math.frexp, math.ldexp, self._BINS, self._LIMIT
-        index = amount = 0
-        above = -math.inf
-        for value in ordered:
-            if value < above:
-                amount += 1
+        above: float
+        at, end = 0, len(ordered)
+        while at < end:
+            begin, value = at, ordered[at]
+            # The two usual kinds of numbers get without a call, and whole ones in whole numbers, what `_place` says.
+            if type(value) is int and 2 * size <= value < _EXACT:
+                shift = value.bit_length() - _BIN_BITS
+                step = (value >> shift) + 1
+                index, above = (shift + _BIN_BITS + limit - 1) * size + step, step << shift
             else:
-                if amount:
-                    bins[index] = bins.get(index, 0) + amount
-                amount = 1
                 fraction, exponent = frexp(value)
-                if fraction > 0 and -limit < exponent < limit:  # what `_place` says of these, without its call
+                if fraction > 0 and -limit < exponent < limit:
                     step = int(fraction * 2 * size) + 1
-                    index = (exponent + limit - 1) * size + step
-                    above = ldexp(step / (2 * size), exponent)
+                    index, above = (exponent + limit - 1) * size + step, ldexp(step / (2 * size), exponent)
                 else:
                     index, above = self._place(value)
-        bins[index] = bins.get(index, 0) + amount
+            at += 1
+            if at < end and ordered[at] < above:
+                at = bisect_left(ordered, above, at + 1)
+            bins[index] = bins.get(index, 0) + at - begin
 
     @classmethod
     def _place(cls, value: float) -> tuple[int, float]:
