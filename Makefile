@@ -46,8 +46,8 @@ docs: $(DEV)/ready ## rewrite the generated tables of the reference
 bench: $(DEV)/bench ## measure what monitoring costs beside what others cost; writes docs/explanation/overhead.md
 	$(RUN) benchmarks
 
-bench-check: $(DEV)/ready ## hold the bars of performance, a minute an engine
-	$(RUN) benchmarks --check
+bench-check: $(DEV)/ready ## hold the bars of performance, a minute an engine; ENGINE=native or pure for one
+	$(RUN) benchmarks --check $(if $(ENGINE),--engine $(ENGINE))
 
 wheel: $(DEV)/ready ## sdist, a wheel with the compiled engine and one without it, in dist/
 	$(RUN) build

@@ -70,6 +70,12 @@ class Verdict:
     allowed: float
 
     @property
+    def name(self) -> str:
+        """What tells its bar from others."""
+        against = f" ÷ {self.bar.against[1]}" if self.bar.against else ""
+        return f"{self.bar.group}: {self.bar.name}{against}"
+
+    @property
     def met(self) -> bool:
         """Whether the bar is kept."""
         return self.found is not None and self.found <= self.allowed
