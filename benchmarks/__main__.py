@@ -55,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _check(engines: Iterable[str], groups: Sequence[str], *, whole: bool) -> int:
+def _check(engines: Iterable[str], groups: Iterable[str], *, whole: bool) -> int:
     """Print every bar; with parts of the groups those that were not measured are missed, but do not count."""
     missed: list[str] = []
     for engine in engines:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from monkit_core.collect import MAX_SPANS, Capture, FinishedSpan, Matcher, SpanCollector
 from monkit_core.registry import Registry
 from monkit_core.span import FuncFilter, Span, TraceFilter
-from monkit_core.waiting import Waiter
+from monkit_core.waiting import Waiter, WentBy
 
 __all__ = ["MAX_CANDIDATES", "MAX_KEPT", "MAX_NESTED", "MatchesWaiter", "watch_for_matches"]
 
@@ -55,7 +55,6 @@ class MatchesWaiter(Waiter[tuple[Capture, ...]]):
 
     Attributes:
         room: how many more spans may be kept.
-        passed_over: how many calls were not looked at because there was no room for them.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class MatchesWaiter(Waiter[tuple[Capture, ...]]):
     ) -> None:
         super().__init__()
         self.room = MAX_KEPT
-        self.passed_over = 0
+        self._otherwise = self._longest_ns = self._passed_over = 0
         self._matcher = matcher
         self._accept = accept
         self._count = count
@@ -84,6 +83,16 @@ class MatchesWaiter(Waiter[tuple[Capture, ...]]):
     def target(self) -> Span | None:
         """A call that may be a match and still runs, or ``None``."""
         return next((candidate.target for candidate in tuple(self._candidates)), None)
+
+    @property
+    def went_by(self) -> WentBy:
+        """See `Waiter`. Calls of several threads at the very same time may count as one."""
+        return WentBy(self._otherwise, self._longest_ns, self._passed_over)
+
+    @property
+    def part(self) -> tuple[Capture, ...] | None:
+        """The matches that have ended."""
+        return tuple(self._found[: self._count]) or None
 
     def span_started(self, span: Span) -> None:
         """See `SpanObserver`."""
@@ -101,7 +110,7 @@ class MatchesWaiter(Waiter[tuple[Capture, ...]]):
         if any(item.covers(span) for item in around) and (self._accept is None or len(around) >= MAX_NESTED):
             return  # it is in one already
         if len(self._candidates) >= MAX_CANDIDATES or len(around) >= MAX_NESTED or self.room <= 0:
-            self.passed_over += 1
+            self._passed_over += 1
             return
         self.room -= 1
         candidate = _Candidate(self, span, self._max_spans)
@@ -125,6 +134,8 @@ class MatchesWaiter(Waiter[tuple[Capture, ...]]):
             return
         if not accepted:
             self.room += candidate.kept
+            self._otherwise += 1
+            self._longest_ns = max(self._longest_ns, call.finish_ns - call.span.start_ns)
             return
         self._found.append(candidate.capture(call.finish_ns))
         if len(self._found) >= self._count:

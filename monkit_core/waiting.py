@@ -6,14 +6,30 @@ import os
 from collections.abc import Generator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
-__all__ = ["Waiter"]
+__all__ = ["Waiter", "WentBy"]
 
 T = TypeVar("T")
 
 _waiters: WeakSet[Waiter[Any]] = WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class WentBy:
+    """Calls that could have been what is waited for, and were not.
+
+    Attributes:
+        calls: how many ended otherwise.
+        longest_ns: how long the longest of these took, nanoseconds.
+        passed_over: how many more were not looked at, because there was no room for them.
+    """
+
+    calls: int = 0
+    longest_ns: int = 0
+    passed_over: int = 0
 
 
 class Waiter(Generic[T]):
@@ -58,6 +74,16 @@ class Waiter(Generic[T]):
             Exception: what the caller's own matcher raised.
         """
         return self._future.result(timeout)
+
+    @property
+    def went_by(self) -> WentBy:
+        """What came meanwhile and was not it."""
+        return WentBy()
+
+    @property
+    def part(self) -> T | None:
+        """What there is of it already, where it consists of several; ``None`` if there is nothing."""
+        return None
 
     def cancel(self) -> None:
         """Stop watching; who waits gets ``CancelledError``."""

@@ -91,13 +91,15 @@ class Captures:
                     await send_chunk(send, b" ")
             if gone.done():
                 return
-            if match.done():
+            found = match.result() if match.done() else waiter.part
+            if found is not None:
                 if wait.caught is not None:
-                    wait.caught(match.result())
-                await send_all(send, chosen.render(match.result()))
+                    wait.caught(found)
+                await send_all(send, chosen.render(found))
             else:
                 reason = "closed" if closing.done() else "timeout"
-                ending = Ending(reason, wait.words, time.monotonic() - begun, waiter.target is not None)
+                waited_s = time.monotonic() - begun
+                ending = Ending(reason, wait.words, waited_s, waiter.target is not None, waiter.went_by)
                 await send_all(send, [chosen.without(ending)] if chosen.without else [])
         finally:
             waiter.cancel()

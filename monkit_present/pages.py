@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from monkit_core import Registry, Span
+from monkit_core.waiting import WentBy
 from monkit_present.access import Access
 from monkit_present.history import History
 from monkit_present.kept import Kept
@@ -100,6 +101,16 @@ class Waiter(Protocol[T_co]):
         """The span that matched, or ``None``."""
         ...
 
+    @property
+    def went_by(self) -> WentBy:
+        """What came meanwhile and was not it."""
+        ...
+
+    @property
+    def part(self) -> T_co | None:
+        """What there is of it already."""
+        ...
+
     def cancel(self) -> None:
         """Stop watching."""
         ...
@@ -137,12 +148,14 @@ class Ending:
         words: what was waited for.
         waited_s: seconds.
         matched: a call matched and still runs.
+        went_by: calls that were looked at and did not match.
     """
 
     reason: str
     words: str
     waited_s: float
     matched: bool
+    went_by: WentBy
 
 
 @dataclass(frozen=True, slots=True)

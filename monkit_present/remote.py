@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Generator, Iterable
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from monkit_core import Registry, Span
+from monkit_core.waiting import Waiter
 from monkit_present.authority import split_authority, with_port
 from monkit_present.parameters import BadQuery, quoted
 from monkit_present.query import CaptureQuery
@@ -44,20 +42,23 @@ class Sampled:
     viz: str | None
 
 
-class MatchWaiter:
+class MatchWaiter(Waiter[Sampled]):
     """The next span that *query* asks for: its trace is marked as sampled before the call goes on.
 
-    It watches from its making until the match, or until `cancel`.
+    See `Waiter`.
     """
 
     def __init__(self, registry: Registry, query: CaptureQuery, viz: str | None = None) -> None:
+        super().__init__()
         self._matcher = query.matcher
         self._viz = viz
         self._target: Span | None = None
         self._first = threading.Lock()  # taken by the first match, never given back
-        self._future: Future[Sampled] = Future()
         self._detach = registry.observe_spans(self, query.funcs, query.traces)
-        self._future.add_done_callback(lambda _: self._detach())
+        self._begin()
+
+    def _stop(self) -> None:
+        self._detach()
 
     @property
     def target(self) -> Span | None:
@@ -71,26 +72,15 @@ class MatchWaiter:
         except RecursionError:
             raise  # the span is missed, as by every observer
         except Exception as problem:  # the matcher's own: it belongs to who waits, not to the measured call
-            with suppress(InvalidStateError):
-                self._future.set_exception(problem)
+            self._fail(problem)
             return
         if found and not self._future.cancelled() and self._first.acquire(blocking=False):
             self._target = span
             span.trace.set(SAMPLED, True)
-            with suppress(InvalidStateError):  # cancelled at this moment
-                self._future.set_result(Sampled(span.trace.id, self._viz))
+            self._deliver(Sampled(span.trace.id, self._viz))
 
     def span_finished(self, span: Span, error: BaseException | None) -> None:
         """See `SpanObserver`."""
-
-    def cancel(self) -> None:
-        """Stop watching."""
-        self._future.cancel()
-
-    def __await__(self) -> Generator[Any, None, Sampled]:
-        import asyncio  # as in core: who awaits has loaded it
-
-        return asyncio.wrap_future(self._future).__await__()
 
 
 def viz_hosts(names: Iterable[str]) -> frozenset[tuple[str, int | None]]:

@@ -16,7 +16,7 @@ from monkit_present.pages import HTML, JSON, Ending, Format, Page, PageRequest, 
 from monkit_present.parameters import BadQuery, Parameter, Text
 from monkit_present.query import CAPTURE_PARAMETERS, MATCH_PARAMETERS, CaptureQuery, capture_query
 from monkit_present.remote import MatchWaiter, Sampled, check_viz, viz_address
-from monkit_present.render import json, redirect, trace_svg
+from monkit_present.render import figures, json, redirect, trace_svg
 from monkit_present.responses import PLAIN_TEXT
 from monkit_present.rows import TraceRows
 
@@ -36,6 +36,18 @@ def _said(ending: Ending) -> str:
     return f"No call matched {ending.words} in {ending.waited_s:.0f} s."
 
 
+def _went_by(ending: Ending) -> list[str]:
+    """Sentences on the calls that were looked at, none where there were none."""
+    found, said = ending.went_by, []
+    if found.calls:
+        calls = figures.counted(found.calls, "call")
+        said.append(f"{calls} ended otherwise, the longest after {figures.duration(found.longest_ns)}.")
+    if found.passed_over:
+        calls = figures.counted(found.passed_over, "call")
+        said.append(f"{calls} could not be looked at, as too many ran at once.")
+    return said
+
+
 def _json_without(ending: Ending) -> bytes:
     return json.message(
         {
@@ -43,6 +55,9 @@ def _json_without(ending: Ending) -> bytes:
             "query": ending.words,
             "waited_s": round(ending.waited_s, 3),
             "matched": ending.matched,
+            "ended_otherwise": ending.went_by.calls,
+            "longest_ns": ending.went_by.longest_ns,
+            "passed_over": ending.went_by.passed_over,
         }
     )
 
@@ -52,11 +67,12 @@ def _perfetto_without(ending: Ending) -> bytes:
 
 
 def _svg_without(ending: Ending) -> str:
-    return trace_svg.render_message(_TITLES[ending.reason], [_said(ending)])
+    return trace_svg.render_message(_TITLES[ending.reason], [_said(ending), *_went_by(ending)])
 
 
 def _text_without(ending: Ending) -> str:
-    return "\n" + f"{_TITLES[ending.reason]}. {_said(ending)}".replace("\n", "\\n").replace("\t", "\\t") + "\n"
+    line = " ".join([f"{_TITLES[ending.reason]}.", _said(ending), *_went_by(ending)])
+    return "\n" + line.replace("\n", "\\n").replace("\t", "\\t") + "\n"
 
 
 def _html_without(ending: Ending) -> str:

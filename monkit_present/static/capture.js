@@ -1,7 +1,8 @@
 // Waits for what the page asks for, says how long and what went by, and shows what came.
 addEventListener('DOMContentLoaded', () => {
 'use strict';
-const { $, dur } = monkit, box = $('#waiting');
+const { $, dur } = monkit, box = $('#waiting'), tag = $('#tag');
+$('#ask').addEventListener('submit', () => { const at = tag.value.indexOf('='); if (at > 0) { tag.name = 'tag.' + tag.value.slice(0, at); tag.value = tag.value.slice(at + 1); } });
 if (!box) return;
 const clock = $('#clock'), bar = $('#pbar'), cancel = $('#cancel'), say = $('#w-say'), t0 = performance.now(), limit = +box.dataset.timeout;
 const leaving = new AbortController(), seen = () => +$('#seen').dataset.calls, first = seen();
@@ -18,7 +19,7 @@ cancel.onclick = () => { leaving.abort(); end('Cancelled after ' + dur(seconds()
 fetch(box.dataset.from, { signal: leaving.signal, headers: { Accept: 'application/json' } }).then(async answer => {
 	if (!answer.ok) { end((await answer.text()).trim()); return; }
 	const text = await answer.text(), found = JSON.parse(text);
-	if (!Array.isArray(found)) { end((found.matched ? 'A call matched and still ran' : 'No call matched') + ' after ' + Math.round(found.waited_s) + ' s.'); return; }
+	if (!Array.isArray(found)) { end((found.matched ? 'A call matched and still ran' : 'No call matched') + ' after ' + Math.round(found.waited_s) + ' s.' + (found.ended_otherwise ? ' ' + found.ended_otherwise.toLocaleString('en') + ' ended otherwise, the longest after ' + dur(found.longest_ns / 1e6) + '.' : '')); return; }
 	end('Caught after ' + dur(seconds() * 1000) + '.');
 	box.classList.add('done');
 	monkit.showTrace(text, $('#caught'));

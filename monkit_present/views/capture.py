@@ -18,6 +18,8 @@ from monkit_present.views.frame import document, macro
 
 __all__ = ["blocks", "render"]
 
+_TAG = "tag."  # before the key of an annotation or tag
+
 
 def render(request: PageRequest) -> Iterator[str]:
     """The page: a form, and the wait for what it asks if it asks for something."""
@@ -33,6 +35,7 @@ def render(request: PageRequest) -> Iterator[str]:
         "capture.html",
         request.page("/capture"),
         "Capture",
+        tags=[(name.removeprefix(_TAG), value) for name, value in given.items() if name.startswith(_TAG)],
         given={parameter.name: given.get(parameter.name, "") for parameter in TRACE.parameters},
         defaults={parameter.name: parameter.default_words.replace(",", "") for parameter in TRACE.parameters},
         timeout_s=request.values["timeout"],

@@ -200,6 +200,17 @@ def test_wait_says_what_went_by_and_can_be_cancelled(visit: Visit, registry: mon
     visit.check()
 
 
+def test_capture_waits_for_a_note_that_the_form_asks_for(visit: Visit) -> None:
+    page = visit.open("/capture")
+    page.get_by_label("Name matches").fill("handle")
+    page.get_by_label("Note or tag").fill("tenant=a=b")
+    page.get_by_role("button", name="Wait for it").click()
+    page.wait_for_url("**/capture?*tag.tenant=a%3Db*")
+    assert page.get_by_label("tenant is").input_value() == "a=b"
+    assert "tag.tenant=a=b" in page.locator("#w-say").inner_text()
+    visit.check()
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_page_can_be_read_with_scripts_off(browser: Browser, port: monkit_present.Server, path: str) -> None:
     context = browser.new_context(java_script_enabled=False)

@@ -53,6 +53,8 @@ def test_calls_that_end_otherwise_are_passed_by_and_forgotten() -> None:
     for _ in range(100):
         run_root(scope)
     assert (waiter.room, waiter._candidates, waiter.target) == (MAX_KEPT, {}, None)
+    assert (waiter.went_by.calls, waiter.went_by.passed_over, waiter.part) == (100, 0, None)
+    assert waiter.went_by.longest_ns > 0
     assert registry.watcher_count == 1
     with pytest.raises(ValueError, match="tea"):
         run_root(scope, ValueError("tea"))
@@ -151,7 +153,7 @@ def test_spans_of_all_calls_that_may_match_are_bounded_together(monkeypatch: pyt
         assert waiter.room == 0
         with scope.func("root").reset_trace():
             pass
-        assert waiter.passed_over == 1
+        assert waiter.went_by.passed_over == 1
     assert waiter.room == 10
     waiter.cancel()
     nothing_left(registry, waiter)
@@ -163,7 +165,7 @@ def test_calls_that_may_match_are_bounded_in_number() -> None:
     waiter = watch_for_matches(registry, of_root, accept=failed)
     contexts = [contextvars.Context() for _ in range(MAX_CANDIDATES + 5)]
     spans = [context.run(start, scope.func("root")) for context in contexts]
-    assert (len(waiter._candidates), waiter.passed_over) == (MAX_CANDIDATES, 5)
+    assert (len(waiter._candidates), waiter.went_by.passed_over) == (MAX_CANDIDATES, 5)
     for context, span in zip(contexts, spans, strict=True):
         context.run(finish, span)
     assert waiter.room == MAX_KEPT

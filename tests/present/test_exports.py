@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from monkit_core import Registry, Scope
+from monkit_core.clock import NS_PER_S
 from monkit_core.formats.spans import SpanRow, TraceRows
 from monkit_core.text import clean
 from monkit_present.capture import Captures
@@ -238,6 +239,36 @@ def test_conditions_hold_together() -> None:
             handle(scope, LookupError(), user="bob", n="2")
 
     assert only(registry, "errors=only&tag.user=bob&min_duration=1ns", work) == ["2"]
+
+
+def test_wait_that_ends_before_the_last_of_several_sends_those_that_came() -> None:
+    registry, scope = shop()
+    with served(registry) as server, Wait(server, "/trace/json?regex=handle&count=3") as wait:
+        handle(scope)
+        handle(scope)
+        server.close()
+        assert [item["match"] for item in wait.json()] == [1, 1, 2, 2]
+        assert registry.watcher_count == 0
+
+
+@pytest.mark.parametrize("name", ["json", "text", "svg"])
+def test_end_of_a_wait_says_how_near_a_call_came(name: str) -> None:
+    registry, scope = shop()
+    with (
+        served(registry) as server,
+        Wait(server, f"/trace/{name}?regex=handle&errors=only") as wait,
+    ):
+        with scope.task("handle") as span:
+            span.start_ns -= 7 * NS_PER_S  # as if it had begun then
+        handle(scope)
+        server.close()
+        body = wait.rest()
+    if name == "json":
+        ending = json.loads(body)
+        assert (ending["ended_otherwise"], ending["passed_over"]) == (2, 0)
+        assert 7 * NS_PER_S <= ending["longest_ns"] < 8 * NS_PER_S
+    else:
+        assert b"2 calls ended otherwise, the longest after 7.0" in body
 
 
 def test_count_collects_so_many_matches_in_every_format_but_the_picture() -> None:
