@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import starmap, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from monkit_core.clock import NS_PER_S
 from monkit_core.locks import LOCK
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOUNDS_NS", "EVERY_NS", "LATENCY_CLASSES", "LEAST_RECORDS", "MOST_BUFFERED", "MOST_RECORDS", "RawRecord",
-    "RecentStore", "RecentTrace", "SpanRecord", "class_bounds", "latency_class",
-    "parents_first",
+    "RecentStore", "RecentTrace", "SpanRecord", "class_bounds", "latency_class", "parents_first", "subtrees",
 ]  # fmt: skip
 
 MOST_RECORDS = 1000
@@ -196,7 +195,7 @@ def _tree(records: Iterable[RawRecord]) -> list[SpanRecord]:
     newest_first = iter(records)
     root = SpanRecord(*next(newest_first))
     later = takewhile(lambda record: record.finish_ns >= root.start_ns, starmap(SpanRecord, newest_first))
-    return _below([root], later)
+    return subtrees([root], later)
 
 
 def parents_first(records: Sequence[SpanRecord]) -> list[SpanRecord]:
@@ -207,15 +206,29 @@ def parents_first(records: Sequence[SpanRecord]) -> list[SpanRecord]:
     """
     known = {record.id for record in records}
     roots = [record for record in records if record.parent_id is None or record.parent_id not in known]
-    return _below(roots[::-1], (record for record in records if record.parent_id in known))
+    return subtrees(roots[::-1], (record for record in records if record.parent_id in known))
 
 
-def _below(roots: list[SpanRecord], others: Iterable[SpanRecord]) -> list[SpanRecord]:
-    """*roots*, the last first, each followed by those of *others* that are below it."""
-    children: dict[int | None, list[SpanRecord]] = {}
+class _Call(Protocol):
+    """What has a place in a tree of calls."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def parent_id(self) -> int | None: ...
+    @property
+    def start_ns(self) -> int: ...
+
+
+C = TypeVar("C", bound=_Call)
+
+
+def subtrees(roots: list[C], others: Iterable[C]) -> list[C]:
+    """*roots*, the last first, each followed by those of *others* that are below it; they are used up."""
+    children: dict[int | None, list[C]] = {}
     for record in others:
         children.setdefault(record.parent_id, []).append(record)
-    tree: list[SpanRecord] = []
+    tree: list[C] = []
     waiting = roots
     while waiting:
         record = waiting.pop()

@@ -11,13 +11,14 @@ from monkit_core import Capture, Registry
 from monkit_core.clock import NS_PER_S, monotonic_ns, wall_offset_ns
 from monkit_core.formats import spans
 from monkit_core.formats.functions import func_rows
-from monkit_core.formats.spans import capture_rows, rows_in_slices, span_row
-from monkit_core.recent import RecentTrace, SpanRecord, parents_first
+from monkit_core.formats.spans import capture_rows, record_row, rows_in_slices, span_row
+from monkit_core.recent import RecentTrace, SpanRecord, parents_first, subtrees
 from monkit_core.text import clean
 from monkit_present.rows import LiveRow, TraceRows
 
 __all__ = [
-    "func_rows", "latest_rows", "live_rows", "process_name", "recent_rows", "trace_rows", "traces_in_slices",
+    "func_rows", "latest_rows", "live_rows", "process_name", "recent_rows", "running_rows", "trace_rows",
+    "traces_in_slices",
 ]  # fmt: skip
 
 
@@ -52,6 +53,31 @@ def traces_in_slices(captures: Sequence[Capture]) -> Generator[str, None, list[T
 def recent_rows(trace: RecentTrace) -> TraceRows:
     """What was kept of a call, with the process, which is this one. Texts of errors are not kept."""
     return spans.recent_rows(trace, wall_offset_ns(), process_name(), os.getpid())
+
+
+def running_rows(registry: Registry, wanted: int, *, of_trace: bool) -> TraceRows | None:
+    """What a call that runs now has done so far: it, what runs below it, and what has ended there and is still known.
+
+    Args:
+        registry: where it runs.
+        wanted: id of the call, or of its trace: then it is the uppermost one.
+        of_trace: which of the two.
+    """
+    now = monotonic_ns()
+    live = [span for _, span in registry.all_spans()]
+    root = next((span for span in live if (span.trace.id if of_trace else span.id) == wanted), None)
+    if root is None:
+        return None
+    trace = root.trace
+    # The running ones were looked at first: what ends meanwhile is in both, and its record counts.
+    rows = {
+        span.id: span_row(span, max(span.finish_ns or now, span.start_ns), unfinished=True)
+        for span in live
+        if span.trace is trace
+    }
+    rows.update((raw[1], record_row(SpanRecord(*raw))) for raw in trace.records)
+    found = subtrees([rows.pop(root.id)], rows.values())
+    return TraceRows(trace.id, tuple(found), trace.records_dropped, wall_offset_ns(), process_name(), os.getpid())
 
 
 def latest_rows(registry: Registry, seconds: float) -> list[TraceRows]:

@@ -1,4 +1,4 @@
-"""The pages of what has ended: one kept call with everything that was called below it, and the last seconds."""
+"""The pages of single traces: one call with everything that was called below it, and the last seconds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ __all__ = ["KEPT", "LATEST"]
 
 KEPT: Page[TraceRows] = Page(
     "/traces/{trace}",
-    "one captured or kept trace",
+    "one captured or kept trace, or what a call that runs has done so far",
     trace.find_rows,
     TRACE_FORMATS,
     variable=Parameter(
         "trace",
-        Text("id of the call at its root in 16 hex digits, or of the trace in 32: the newest call kept of it", 100),
+        Text(
+            "id of the call at its root in 16 hex digits, or of the trace in 32: what runs or was kept last of it", 100
+        ),
         "which one",
     ),
     view=View(trace.render),

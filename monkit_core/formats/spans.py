@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from monkit_core.clock import NS_PER_S
 from monkit_core.collect import Capture
 from monkit_core.engine import Span
-from monkit_core.recent import RecentTrace
+from monkit_core.recent import RecentTrace, SpanRecord
 
 __all__ = [
-    "SLICE", "Progress", "SpanRow", "TraceRows", "attributes", "capture_rows", "recent_rows", "rows_in_slices",
-    "span_row",
+    "SLICE", "Progress", "SpanRow", "TraceRows", "attributes", "capture_rows", "recent_rows", "record_row",
+    "rows_in_slices", "span_row",
 ]  # fmt: skip
 
 SLICE = 500
@@ -194,24 +194,26 @@ def capture_rows(capture: Capture, wall_offset_ns: int, process: str = "", pid: 
 
 def recent_rows(tree: RecentTrace, wall_offset_ns: int, process: str = "", pid: int = 0) -> TraceRows:
     """The same of a recent trace, whose records have names of errors and no texts."""
-    rows = tuple(
-        SpanRow(
-            id=record.id,
-            parent_id=record.parent_id,
-            scope=record.func.scope_name,
-            name=record.func.short_name,
-            start_ns=record.start_ns,
-            finish_ns=record.finish_ns,
-            orphaned=record.orphaned,
-            error_name=record.error_name,
-            panicked=record.panicked,
-            args=record.args,
-            annotations=record.annotations,
-            tags=record.func.tags,
-        )
-        for record in tree.records
-    )
+    rows = tuple(map(record_row, tree.records))
     return TraceRows(tree.trace_id, rows, tree.dropped, wall_offset_ns, process, pid)
+
+
+def record_row(record: SpanRecord) -> SpanRow:
+    """A span of which only its record is left."""
+    return SpanRow(
+        id=record.id,
+        parent_id=record.parent_id,
+        scope=record.func.scope_name,
+        name=record.func.short_name,
+        start_ns=record.start_ns,
+        finish_ns=record.finish_ns,
+        orphaned=record.orphaned,
+        error_name=record.error_name,
+        panicked=record.panicked,
+        args=record.args,
+        annotations=record.annotations,
+        tags=record.func.tags,
+    )
 
 
 def attributes(span: SpanRow) -> dict[str, str | bool]:

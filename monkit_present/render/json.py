@@ -71,7 +71,7 @@ def _trace_items(rows: TraceRows) -> Iterator[dict[str, Any]]:
             "panicked": span.panicked,
             "args": span.args,
             "annotations": span.annotations,
-            **({"unfinished": True} if span.unfinished else {}),
+            **({"unfinished": True, "elapsed": span.duration_ns} if span.unfinished else {}),
             **({"error_name": span.error_name} if span.error_name is not None else {}),
             **_whole_ids(span),
             **dropped,

@@ -22,7 +22,7 @@ function reckon(from) {
 	for (const todo = below[0].reverse(); todo.length;) { const k = todo.pop(), ks = below[k + 1] ??= []; rank[k] = order.push(k) - 1; for (let j = ks.length; j--;) todo.push(ks[j]); }
 	const items = order.map(k => from[k]), parent = order.map(k => rank[up[k]] ?? -1), kids = order.map(k => below[k + 1].map(j => rank[j]));
 	const base = items.map(r => BigInt(r.start)).reduce((a, b) => a < b ? a : b), since = v => Number(BigInt(v) - base);
-	const start = items.map(r => since(r.start)), end = items.map((r, i) => max(start[i], r.finish == null ? 0 : since(r.finish))), length = end.reduce((a, b) => max(a, b)), depth = [], last = [];
+	const start = items.map(r => since(r.start)), end = items.map((r, i) => max(start[i], r.finish == null ? start[i] + (r.elapsed ?? 0) : since(r.finish))), length = end.reduce((a, b) => max(a, b)), depth = [], last = [];
 	items.forEach((r, i) => { if (r.finish == null) end[i] = length; depth[i] = (depth[parent[i]] ?? -1) + 1; });
 	for (let i = items.length; i--;) { last[i] ??= i + 1; last[parent[i]] ??= last[i]; }
 	const kind = items.map(r => r.panicked ? 'pan' : r.error_name === 'Canceled' ? 'can' : r.error_name != null ? 'err' : '');

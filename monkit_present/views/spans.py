@@ -75,6 +75,7 @@ def _tree(request: PageRequest, tree: list[LiveRow]) -> str:
             "depth": row.depth,
             "span": row.span,
             "path": f"/funcs/{quote(row.span.full_name, safe='')}",
+            "trace": f"/traces/{row.span.id:016x}",
             "has_children": depths[place + 1 : place + 2] > [row.depth],
             "since_ms": (row.span.start_ns + wall_offset_ns()) // 1_000_000,
             "progress": None if row.span.progress is None else progress_words(row.span.progress),

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from monkit_core.clock import NS_PER_S
 from monkit_core.recent import RecentTrace
-from monkit_present.gather import recent_rows, trace_rows
+from monkit_present.gather import recent_rows, running_rows, trace_rows
 from monkit_present.pages import PageRequest
 from monkit_present.parameters import quoted
 from monkit_present.render import figures
@@ -30,7 +30,7 @@ _NS_PER_MS = 1_000_000
 
 
 def find_rows(request: PageRequest) -> TraceRows:
-    """The captured or kept trace whose root has this id in 16 hex digits, or the newest of the trace in 32.
+    """The captured, running or kept trace whose root has this id in 16 hex digits, or the newest of the trace in 32.
 
     Raises:
         Problem: there is none, or it is no such id.
@@ -42,6 +42,9 @@ def find_rows(request: PageRequest) -> TraceRows:
     capture = request.served.captures.find(wanted, of_trace=of_trace)
     if capture is not None:
         return trace_rows(capture)
+    running = running_rows(request.served.registry, wanted, of_trace=of_trace)
+    if running is not None:
+        return running
     traces: list[RecentTrace] = request.served.registry.recent_traces()
     for kept in reversed(traces):
         if (kept.trace_id if of_trace else kept.records[0].id) == wanted:

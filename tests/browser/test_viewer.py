@@ -168,6 +168,15 @@ def test_text_of_an_error_is_shown_where_the_trace_has_it(visit: Visit, rows: Tr
     page.wait_for_function("document.querySelector('[data-f=error]').textContent.startsWith('Timeout: read timed out')")
 
 
+def test_call_that_runs_is_as_long_as_it_has_run(visit: Visit) -> None:
+    page = visit.open()
+    running = span(1, None, "shop.handle", 0, 29.6, unfinished=True)
+    text = written(trace(running, span(2, 1, "shop.query", 3, 4)))
+    page.evaluate("text => { monkit.showTrace(text, document.querySelector('#trace')); }", text)
+    assert visit.field("took") == "29.6ms+"
+    assert visit.field("own").startswith("25.6ms")
+
+
 def test_hostile_text_is_shown_and_does_not_run(visit: Visit) -> None:
     page = visit.open()
     for text in CORPUS.values():

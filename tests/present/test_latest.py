@@ -6,7 +6,7 @@ from monkit_core import Registry, watch_for_spans
 from monkit_present.gather import latest_rows
 from monkit_present.past_captures import MOST_CAPTURES, PastCaptures
 from tests.helpers import fresh_scope, in_fresh_context
-from tests.http_helpers import Wait, ask, served
+from tests.http_helpers import BROWSER, Wait, ask, served
 
 
 @in_fresh_context
@@ -78,3 +78,29 @@ def test_captures_are_bounded_in_number_and_spans() -> None:
     for _ in range(MOST_CAPTURES + 3):
         capture()
     assert len(past.all()) == MOST_CAPTURES
+
+
+@in_fresh_context
+def test_running_call_is_shown_as_far_as_it_has_come() -> None:
+    registry, scope = fresh_scope()
+    with served(registry) as server, scope.task("handle") as root:
+        with scope.task("query"):
+            pass
+        with scope.task("send") as inner:
+
+            def calls(name: str) -> list[tuple[str, bool]]:
+                found = ask(server, f"/traces/{name}/json").json
+                return [(item["func"]["name"], item["finish"] is None) for item in found]
+
+            assert calls(f"{root.id:016x}") == [("handle", True), ("query", False), ("send", True)]
+            assert calls(f"{root.trace.id:032x}")[0] == ("handle", True)
+            assert calls(f"{inner.id:016x}") == [("send", True)]
+            page = ask(server, "/ps", headers=BROWSER).text
+            assert f'href="/traces/{inner.id:016x}"' in page
+            assert "1 unfinished" in ask(server, f"/traces/{inner.id:016x}", headers=BROWSER).text
+
+
+def test_call_that_nobody_knows_is_not_found() -> None:
+    registry, _ = fresh_scope()
+    with served(registry) as server:
+        assert ask(server, "/traces/00000000000000aa/json").status == 404
