@@ -279,7 +279,7 @@ def test_cut_never_uncovers_a_secret(frame: str) -> None:
         assert "Q7" not in show("text", text)
 
 
-HALF_CHARACTERS = 500_000
+HALF_CHARACTERS = 200_000
 ADVERSARIAL = (
     "a", "://a:", "://a:/", "://***@", "@", "-----BEGIN PRIVATE KEY", "-----BEGIN PRIVATE KEY-----", "eyJ.", "bearer ",
     "basic ", "token='", "token=\\", "token=(", 'token=["', "token=<", "token=a,",
