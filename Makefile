@@ -18,11 +18,11 @@ demo: $(DEMO)/ready ## start the monitored reverse proxy with traffic; its port 
 	@exec $(DEMO)/bin/python examples/vlite.py --demo
 
 test: $(DEV)/ready ## all tests that need Python packages only
-	$(RUN) pytest -m "$(USUAL)"
+	$(RUN) pytest -n auto -m "$(USUAL)"
 	@echo 'Left out, and run by "make test-all": the pure engine, tests in a real browser, with servers, and slow ones.'
 
 test-all: test $(DEV)/browser $(DEV)/services ## the rest too: the other engine, a browser, servers; installs what they need
-	MONKIT_ENGINE=pure $(RUN) pytest -m "$(USUAL)"
+	MONKIT_ENGINE=pure $(RUN) pytest -n auto -m "$(USUAL)"
 	$(RUN) pytest -m "browser or service or slow"
 
 lint: $(DEV)/ready ## ruff: rules and format

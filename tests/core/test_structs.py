@@ -123,7 +123,9 @@ def test_none_is_skipped() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [5, "text", [1], (1, 2), {1}, object(), SimpleNamespace(a=1), Pool, Point], ids=lambda value: str(value)
+    "value",
+    [5, "text", [1], (1, 2), {1}, object(), SimpleNamespace(a=1), Pool, Point],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_has_no_fields_is_left_out_and_reported_once(value: object, caplog: pytest.LogCaptureFixture) -> None:
     struct_val = of_this_test()
