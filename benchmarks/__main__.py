@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ _RESULTS = Path(__file__).parent / "results.json"
 _CHECKED = ("calls", "primitives", "resident", "soak", "pages", "pictures", "graphs")
 
 _ROUNDS = 3
-"""Of a check: what other programs take of the machine only ever adds, so a bar that was kept once is kept."""
+"""Of a check in which a bar was missed: other programs may have been the reason, so that most of them have to agree."""
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -59,16 +60,17 @@ def _check(engines: Iterable[str], groups: Iterable[str], *, whole: bool) -> int
     """Print every bar; with parts of the groups those that were not measured are missed, but do not count."""
     missed: list[str] = []
     for engine in engines:
-        left = None
+        times: Counter[str] = Counter()
         for _ in range(_ROUNDS):
             result = measure_engine(engine, groups, CHECK.name)
             print(as_text(bars_of([result], MARGIN)), flush=True)
-            now = {verdict.name for verdict in verdicts(result) if not verdict.met and (whole or verdict.found)}
-            left = now if left is None else left & now
-            if not left:
+            times.update(
+                verdict.name for verdict in verdicts(result) if not verdict.met and (whole or verdict.found is not None)
+            )
+            if not times:
                 break
-        missed += sorted(f"{engine}: {name}" for name in left or ())
-    print("\n".join(["", "missed every time:", *missed] if missed else ["", "all kept"]))
+        missed += [f"{engine}: {name}" for name, count in sorted(times.items()) if count > _ROUNDS / 2]
+    print("\n".join(["", "missed most times:", *missed] if missed else ["", "all kept"]))
     return 1 if missed else 0
 
 

@@ -2,7 +2,7 @@
 addEventListener('DOMContentLoaded', () => {
 'use strict';
 const { $, dur } = monkit, box = $('#waiting'), tag = $('#tag');
-$('#ask').addEventListener('submit', () => { const at = tag.value.indexOf('='); if (at > 0) { tag.name = 'tag.' + tag.value.slice(0, at); tag.value = tag.value.slice(at + 1); } });
+$('#ask').addEventListener('formdata', e => { const [, key, value] = /^([^=]+)=(.*)$/.exec(tag.value) ?? []; if (key) e.formData.append('tag.' + key, value); });
 if (!box) return;
 const clock = $('#clock'), bar = $('#pbar'), cancel = $('#cancel'), say = $('#w-say'), t0 = performance.now(), limit = +box.dataset.timeout;
 const leaving = new AbortController(), seen = () => +$('#seen').dataset.calls, first = seen();

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import random
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -186,3 +187,14 @@ def test_observing_leaves_the_random_numbers_of_the_program_alone() -> None:
 
 def test_empty_histogram_has_no_quantiles_but_zero() -> None:
     assert Histogram().quantiles([0.5, 0.9]) == [0, 0]
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_values_are_counted_in_the_bins_that_they_belong_to_one_by_one(kind: type[int] | type[float]) -> None:
+    draw = random.Random(7)
+    near_edges = [2**power + step for power in range(67) for step in (-1, 0, 1)]
+    anywhere = [draw.randrange(-(2**power), 2**power) for power in range(1, 67) for _ in range(30)]
+    values = sorted(kind(float(value)) for value in near_edges + anywhere)  # a float holds each of them
+    histogram = Histogram()
+    histogram.insert(values)
+    assert histogram._bins == Counter(Histogram._place(value)[0] for value in values)
