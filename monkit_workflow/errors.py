@@ -1,0 +1,244 @@
+"""Errors of durable workflows, by who can act.
+
+`FailureError`: an outcome, recorded in history; the code that awaits it decides.
+`ServiceError`: a request failed; ``retryable`` says whether the same one may succeed later.
+`WorkerError`: this worker cannot go on with a run; somebody has to mend and deploy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from monkit_workflow.payload import Failure, TimeoutKind
+
+__all__ = [
+    "ActivityFailure",
+    "AlreadyClosed",
+    "AlreadyStarted",
+    "ApplicationFailure",
+    "CancelledFailure",
+    "ChildAlreadyStarted",
+    "ChildFailure",
+    "ContinueAsNew",
+    "ConversionError",
+    "Deadlock",
+    "DeadlineExceeded",
+    "FailureError",
+    "GuardError",
+    "MissingTimeout",
+    "Nondeterminism",
+    "NotFound",
+    "NotRegistered",
+    "QueryFailed",
+    "ResourceExhausted",
+    "ServiceError",
+    "StoreError",
+    "TerminatedFailure",
+    "TimeoutFailure",
+    "Unavailable",
+    "Unsupported",
+    "UpdateRejected",
+    "WorkerError",
+    "WorkflowError",
+    "WorkflowFailed",
+]
+
+
+class WorkflowError(Exception):
+    """Base of all errors of `monkit_workflow`."""
+
+
+class FailureError(WorkflowError):
+    """An outcome that history records. ``failure`` is the record it came from, ``None`` if it was raised here."""
+
+    failure: Failure | None = None
+
+
+class ApplicationFailure(FailureError):
+    """What the program's own code fails with.
+
+    ``type`` is the name that retry policies and other languages compare, by
+    default that of the class; ``details`` are values for whoever handles it;
+    with ``non_retryable`` no further attempt is made.
+    """
+
+    def __init__(
+        self, message: str = "", *details: object, type: str | None = None, non_retryable: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.type = type if type is not None else self.__class__.__name__
+        self.details: tuple[Any, ...] = details
+        self.non_retryable = non_retryable
+
+
+class CancelledFailure(FailureError):
+    """Something was cancelled as it was asked to."""
+
+    def __init__(self, message: str = "cancelled", *details: object) -> None:
+        super().__init__(message)
+        self.details: tuple[Any, ...] = details
+
+
+class TerminatedFailure(FailureError):
+    """Somebody ended the run without asking it."""
+
+
+class TimeoutFailure(FailureError):
+    """A time-out ran out; ``kind`` says which, ``details`` are those of the last heartbeat."""
+
+    def __init__(self, message: str, kind: TimeoutKind, *details: object) -> None:
+        super().__init__(message)
+        self.kind: TimeoutKind = kind
+        self.details: tuple[Any, ...] = details
+
+
+class ActivityFailure(FailureError):
+    """An activity did not return; ``__cause__`` says why."""
+
+    def __init__(self, message: str, activity_type: str, activity_id: str) -> None:
+        super().__init__(message)
+        self.activity_type = activity_type
+        self.activity_id = activity_id
+
+
+class ChildFailure(FailureError):
+    """A child workflow did not return; ``__cause__`` says why."""
+
+    def __init__(self, message: str, workflow_type: str, workflow_id: str, run_id: str) -> None:
+        super().__init__(message)
+        self.workflow_type = workflow_type
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+
+
+class ChildAlreadyStarted(FailureError):
+    """A child's workflow id is taken, by an open run or one that its reuse policy protects."""
+
+    def __init__(self, message: str, workflow_type: str, workflow_id: str) -> None:
+        super().__init__(message)
+        self.workflow_type = workflow_type
+        self.workflow_id = workflow_id
+
+
+class WorkflowFailed(WorkflowError):
+    """What ``handle.result()`` raises; ``__cause__`` is the failure."""
+
+    def __init__(self, message: str, workflow_id: str, run_id: str) -> None:
+        super().__init__(message)
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+
+
+class ContinueAsNew(BaseException):
+    """Raised by ``workflow.continue_as_new``; no `Exception`, so that no handler swallows it."""
+
+    def __init__(self, args: tuple[object, ...], options: dict[str, Any]) -> None:
+        super().__init__("continue as new")
+        self.arguments = args
+        self.options = options
+
+
+class ServiceError(WorkflowError):
+    """A request to a service failed."""
+
+    retryable: ClassVar[bool] = False
+
+
+class NotFound(ServiceError):
+    """There is no such execution."""
+
+
+class AlreadyStarted(ServiceError):
+    """The workflow id is taken; ``run_id`` is the run that has it."""
+
+    def __init__(self, message: str, run_id: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class AlreadyClosed(ServiceError):
+    """The run is over and takes nothing any more."""
+
+
+class QueryFailed(ServiceError):
+    """The query's handler raised, or there is none of that name."""
+
+
+class UpdateRejected(ServiceError):
+    """The update's validator refused it."""
+
+
+class Unsupported(ServiceError):
+    """The service lacks a capability; ``capability`` names it."""
+
+    def __init__(self, message: str, capability: str) -> None:
+        super().__init__(message)
+        self.capability = capability
+
+
+class Unavailable(ServiceError):
+    """The service cannot be reached or is closed."""
+
+    retryable = True
+
+
+class DeadlineExceeded(ServiceError):
+    """No answer in the time that the caller gave; whether the request took effect is unknown."""
+
+    retryable = True
+
+
+class ResourceExhausted(ServiceError):
+    """A limit of the service is reached."""
+
+    retryable = True
+
+
+class StoreError(ServiceError):
+    """The file cannot be used or could not be written; nothing that was acknowledged is lost."""
+
+
+class WorkerError(WorkflowError):
+    """This worker cannot go on with a run: the task fails, the run waits for a mended worker."""
+
+
+class Nondeterminism(WorkerError):
+    """The code did something else than what its history records.
+
+    ``event_id`` is the event at which they part, ``history`` says what is
+    recorded there and ``code`` what the code did.
+    """
+
+    def __init__(self, event_id: int, history: str, code: str, advice: str = "") -> None:
+        super().__init__(event_id, history, code, advice)
+        self.event_id = event_id
+        self.history = history
+        self.code = code
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return (
+            f"the workflow's code does not follow its history at event {self.event_id}: "
+            f"history has {self.history}, the code {self.code}. {self.advice}".rstrip()
+        )
+
+
+class NotRegistered(WorkerError):
+    """The worker knows no workflow or activity of that name."""
+
+
+class ConversionError(WorkerError):
+    """A value cannot be encoded, or a payload does not fit the annotated type."""
+
+
+class GuardError(WorkerError):
+    """Workflow code called something whose result differs from replay to replay; the message names what to call."""
+
+
+class Deadlock(WorkerError):
+    """Workflow code did not give control back."""
+
+
+class MissingTimeout(WorkerError):
+    """A required time-out was not given."""

@@ -1,0 +1,73 @@
+"""Values as they travel and as they are kept: payloads, failures and retry policies.
+
+Nothing here knows Python values beyond bytes: `monkit_workflow.converter` turns
+one into the other. Durations are integers of nanoseconds, 0 where there is none.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+__all__ = ["JSON", "Failure", "FailureKind", "Payload", "Payloads", "RetryPolicy", "TimeoutKind", "json_payload"]
+
+JSON = "json/plain"
+"""The encoding of a payload whose bytes are JSON text."""
+
+TimeoutKind = Literal["schedule_to_start", "start_to_close", "schedule_to_close", "heartbeat"]
+FailureKind = Literal["application", "timeout", "canceled", "terminated", "activity", "child", "server"]
+
+
+class Payload(Struct, frozen=True, omit_defaults=True):
+    """One encoded value.
+
+    JSON text stands in ``json`` as it is, so that a history file can be read
+    by people; everything else is in ``binary``, base64 in JSON.
+    """
+
+    json: Raw = Raw()
+    binary: bytes = b""
+    encoding: str = JSON
+    metadata: dict[str, str] = {}
+
+    @property
+    def data(self) -> memoryview | bytes:
+        """The encoded bytes, whatever the encoding."""
+        return memoryview(self.json) if self.encoding == JSON else self.binary
+
+
+Payloads = tuple[Payload, ...]
+
+
+def json_payload(text: bytes) -> Payload:
+    """The payload that holds *text*, which the caller knows to be valid JSON."""
+    return Payload(json=Raw(text))
+
+
+class Failure(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """How something ended that did not end well, as it is recorded in history."""
+
+    kind: FailureKind = "application"
+    message: str = ""
+    type: str = ""
+    """Name of the error's class (``application``), of the activity or of the child's workflow type."""
+    id: str = ""
+    """Activity id or the child's workflow id."""
+    run_id: str = ""
+    timeout: TimeoutKind | None = None
+    details: Payloads = ()
+    non_retryable: bool = False
+    stack: str = ""
+    cause: Failure | None = None
+
+
+class RetryPolicy(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """When a failed attempt is followed by another. 0 or empty means no bound."""
+
+    initial_ns: int
+    coefficient: float = 2.0
+    maximum_interval_ns: int = 0
+    attempts: int = 0
+    expiration_ns: int = 0
+    non_retryable: tuple[str, ...] = ()

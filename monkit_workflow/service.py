@@ -1,0 +1,273 @@
+"""What the framework needs of a service: one protocol, spoken in neutral records.
+
+Implementations are SQLite in the process and the bindings to servers. Every
+method may raise a `monkit_workflow.errors.ServiceError`. Tokens are opaque.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from monkit_workflow.commands import Command
+from monkit_workflow.history import Event, IdReuse
+from monkit_workflow.payload import Failure, Payload, Payloads, RetryPolicy
+
+__all__ = [
+    "ActivityTask",
+    "Description",
+    "PendingActivity",
+    "Query",
+    "QueryRequest",
+    "Service",
+    "SignalRequest",
+    "StartRequest",
+    "Status",
+    "WorkflowTask",
+]
+
+Status = Literal["running", "completed", "failed", "canceled", "terminated", "timed_out", "continued_as_new"]
+
+
+class StartRequest(Struct, frozen=True, kw_only=True):
+    """Start an execution. ``request_id`` makes a repeated request harmless: the same id starts once."""
+
+    workflow_id: str
+    workflow_type: str
+    task_queue: str
+    timeout_ns: int
+    request_id: str
+    input: Payloads = ()
+    task_timeout_ns: int = 10_000_000_000
+    id_reuse: IdReuse = "failed_only"
+    memo: dict[str, Payload] = {}
+    header: dict[str, Payload] = {}
+    identity: str = ""
+
+
+class SignalRequest(Struct, frozen=True, kw_only=True):
+    """Send a signal; an empty ``run_id`` means the current run. The same ``request_id`` is delivered once."""
+
+    workflow_id: str
+    name: str
+    request_id: str
+    run_id: str = ""
+    input: Payloads = ()
+    header: dict[str, Payload] = {}
+    identity: str = ""
+
+
+class QueryRequest(Struct, frozen=True, kw_only=True):
+    """Ask a run, open or closed; an empty ``run_id`` means the current or last one."""
+
+    workflow_id: str
+    name: str
+    run_id: str = ""
+    input: Payloads = ()
+    header: dict[str, Payload] = {}
+
+
+class PendingActivity(Struct, frozen=True, kw_only=True):
+    """An activity that has not ended."""
+
+    activity_id: str
+    activity_type: str
+    attempt: int
+    state: Literal["scheduled", "started", "cancel_requested"]
+    scheduled_ns: int
+    started_ns: int = 0
+    heartbeat_ns: int = 0
+    heartbeat_details: Payloads = ()
+    last_failure: Failure | None = None
+    identity: str = ""
+
+
+class Description(Struct, frozen=True, kw_only=True):
+    """What a service knows of one run. Times are nanoseconds since the epoch, 0 for not yet."""
+
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    task_queue: str
+    status: Status
+    started_ns: int
+    closed_ns: int = 0
+    history_length: int
+    history_bytes: int = 0
+    parent_workflow_id: str = ""
+    parent_run_id: str = ""
+    memo: dict[str, Payload] = {}
+    pending_activities: tuple[PendingActivity, ...] = ()
+    pending_children: tuple[str, ...] = ()
+    """Workflow ids of children that have not ended."""
+    task_attempt: int = 0
+    """Attempts of the workflow task that is due or runs, 0 if there is none."""
+    task_failure: Failure | None = None
+    """Why the last attempt of that task failed."""
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """A question to a run."""
+
+    name: str
+    input: Payloads = ()
+    header: dict[str, Payload] = {}
+
+
+class WorkflowTask(Struct, frozen=True, kw_only=True):
+    """News for the code of one run, or a query.
+
+    ``events`` go up to the `WorkflowTaskStarted` that is this task. They may
+    begin after 1 when this worker is thought to hold the run; a worker that
+    does not asks for the `history` from 1. A task with a query has no events
+    to act on: the run's state is that after the last completed task.
+    """
+
+    token: str
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    events: tuple[Event, ...] = ()
+    attempt: int = 1
+    timeout_ns: int = 10_000_000_000
+    query: Query | None = None
+
+
+class ActivityTask(Struct, frozen=True, kw_only=True):
+    """One attempt of an activity. Its start is recorded before anybody gets this."""
+
+    token: str
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    activity_id: str
+    activity_type: str
+    task_queue: str
+    input: Payloads = ()
+    header: dict[str, Payload] = {}
+    attempt: int = 1
+    scheduled_ns: int = 0
+    """When the first attempt was scheduled."""
+    started_ns: int = 0
+    schedule_to_close_ns: int = 0
+    start_to_close_ns: int = 0
+    heartbeat_ns: int = 0
+    heartbeat_details: Payloads = ()
+    """Those of the attempt before."""
+
+
+class Service(Protocol):
+    """One namespace of a service."""
+
+    namespace: str
+
+    # For clients.
+
+    async def start(self, request: StartRequest) -> str:
+        """Start an execution and return its run id.
+
+        Raises:
+            AlreadyStarted: the workflow id is taken, as ``id_reuse`` sees it.
+        """
+        ...
+
+    async def signal(self, request: SignalRequest) -> None:
+        """Deliver a signal: it will be seen, also when the worker is dead now.
+
+        Raises:
+            NotFound: there is no such execution.
+            AlreadyClosed: the run is over.
+        """
+        ...
+
+    async def query(self, request: QueryRequest) -> Payload | None:
+        """Ask a worker about a run, and wait for the answer.
+
+        Raises:
+            NotFound: there is no such execution.
+            QueryFailed: the handler failed, or there is none.
+        """
+        ...
+
+    async def cancel(self, workflow_id: str, run_id: str = "", reason: str = "", identity: str = "") -> None:
+        """Ask a run to cancel itself; asked again it is nothing new. Raises as `signal`."""
+        ...
+
+    async def terminate(self, workflow_id: str, run_id: str = "", reason: str = "", identity: str = "") -> None:
+        """End a run without asking it. Raises as `signal`."""
+        ...
+
+    async def describe(self, workflow_id: str, run_id: str = "") -> Description:
+        """What is known of a run.
+
+        Raises:
+            NotFound: there is no such execution.
+        """
+        ...
+
+    async def history(self, workflow_id: str, run_id: str = "", first: int = 1) -> list[Event]:
+        """The committed events of a run from the *first*. Raises as `describe`."""
+        ...
+
+    async def wait_closed(self, workflow_id: str, run_id: str = "") -> Event:
+        """Wait until a run has ended, and return its last event. Raises as `describe`."""
+        ...
+
+    # For workers.
+
+    async def poll_workflow_task(self, queue: str, identity: str) -> WorkflowTask | None:
+        """Wait for a workflow task or a query; ``None`` when it is time to ask again or to stop."""
+        ...
+
+    async def complete_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> None:
+        """Answer a workflow task. The events are durable on return.
+
+        Raises:
+            NotFound: the task is no longer this worker's: it timed out, or the run has ended.
+        """
+        ...
+
+    async def fail_workflow_task(self, token: str, failure: Failure) -> None:
+        """Say that the code cannot go on; the task is offered again, later and later. Raises as above."""
+        ...
+
+    async def answer_query(self, token: str, result: Payload | None, failure: Failure | None = None) -> None:
+        """Answer a query. Raises as above."""
+        ...
+
+    async def poll_activity_task(self, queue: str, identity: str) -> ActivityTask | None:
+        """Wait for an attempt; ``None`` when it is time to ask again or to stop."""
+        ...
+
+    async def complete_activity(self, token: str, result: Payload | None) -> None:
+        """The activity returned.
+
+        Raises:
+            NotFound: the attempt is no longer open.
+        """
+        ...
+
+    async def fail_activity(self, token: str, failure: Failure) -> None:
+        """The activity raised; its retry policy decides what follows. Raises as above."""
+        ...
+
+    async def cancel_activity(self, token: str, details: Payloads = ()) -> None:
+        """The activity ended by the cancellation that was asked for. Raises as above."""
+        ...
+
+    async def heartbeat(self, token: str, details: Payloads = ()) -> bool:
+        """Show that an attempt lives; true if it shall be cancelled. Raises as above."""
+        ...
+
+    async def stop_polling(self, identity: str) -> None:
+        """End the polls of one worker with ``None``; what was handed over already is returned by them."""
+        ...
+
+    async def __aenter__(self) -> Service:
+        """Open what has to be opened."""
+        ...
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close it; open polls end."""
+        ...
