@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from monkit_workflow.commands import Command
 from monkit_workflow.history import Event, IdReuse
-from monkit_workflow.payload import Failure, Payload, Payloads, RetryPolicy
+from monkit_workflow.payload import Failure, Payload, Payloads
 
 __all__ = [
     "ActivityTask",

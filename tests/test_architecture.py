@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for package in ("monkit_core", "monkit_present", "monkit_plugins")
+    for package in ("monkit_core", "monkit_present", "monkit_plugins", "monkit_workflow")
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 ALLOWED = {
@@ -29,6 +29,7 @@ ALLOWED = {
         "markupsafe",
         "re2",
     },
+    "monkit_workflow": {"monkit_core", "monkit_workflow", "apsw", "msgspec"},
     "monkit_plugins": {"monkit_core", "monkit_plugins", "httpx", "starlette"},
 }
 
