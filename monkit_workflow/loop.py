@@ -1,0 +1,235 @@
+"""The event loop that workflow code runs on: the same steps in the same order in every replay.
+
+It is never "run": whoever holds it puts in what happened, drains the ready
+queue and takes the loop up again when there is news. It reads no clock and
+waits for nothing; a timer is a wish that the owner turns into a command.
+
+Tasks and futures have the count of their creation as hash. With plain ones a
+set of tasks, as `asyncio.TaskGroup` and `asyncio.wait` keep it, is walked in
+the order of addresses, which is another one in each process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import events
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import Context
+from typing import Any, NoReturn, Protocol, TypeVar
+
+from monkit_workflow.errors import GuardError
+
+__all__ = ["NumberedFuture", "NumberedTask", "TimerKeeper", "WorkflowLoop"]
+
+T = TypeVar("T")
+_SECOND_NS = 1_000_000_000
+
+
+class TimerKeeper(Protocol):
+    """Who turns the loop's timers into commands."""
+
+    def start_timer(self, handle: asyncio.TimerHandle, delay_ns: int) -> None:
+        """Have *handle* run after *delay_ns*."""
+        ...
+
+    def cancel_timer(self, handle: asyncio.TimerHandle) -> None:
+        """*handle* shall not run any more."""
+        ...
+
+
+class NumberedFuture(asyncio.Future[T]):
+    """A future whose hash is the count of its creation."""
+
+    def __init__(self, *, loop: WorkflowLoop) -> None:
+        self.number = loop.next_number()
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class NumberedTask(asyncio.Task[T]):
+    """A task whose hash is the count of its creation."""
+
+    def __init__(
+        self, coro: Coroutine[Any, Any, T], *, loop: WorkflowLoop, name: str | None, context: Context | None
+    ) -> None:
+        self.number = loop.next_number()
+        super().__init__(coro, loop=loop, name=name or f"task-{self.number}", context=context)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class WorkflowLoop(asyncio.AbstractEventLoop):
+    """The loop of one run. ``now_ns`` is set by its owner."""
+
+    def __init__(self, keeper: TimerKeeper, on_error: Callable[[dict[str, Any]], object]) -> None:
+        self.now_ns = 0
+        self.stopped = False
+        """Set by the owner when the run is over: what is still ready is not run."""
+        self._keeper = keeper
+        self._on_error = on_error
+        self._ready: deque[asyncio.Handle] = deque()
+        self._count = 0
+        self._tasks: dict[int, NumberedTask[Any]] = {}
+        self._generators: dict[int, AsyncGenerator[Any, Any]] = {}
+
+    # For the owner.
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Make this the running loop of the calling thread."""
+        before = events._get_running_loop()
+        hooks = sys.get_asyncgen_hooks()
+        events._set_running_loop(self)
+        sys.set_asyncgen_hooks(firstiter=self._generator_began, finalizer=self._generator_dropped)
+        try:
+            yield
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            events._set_running_loop(before)
+
+    def drain(self) -> None:
+        """Run what is ready, first in first out, until nothing is; inside `entered` only."""
+        ready = self._ready
+        while ready and not self.stopped:
+            handle = ready.popleft()
+            if not handle._cancelled:  # type: ignore[attr-defined]  # the method costs a call each
+                handle._run()  # type: ignore[attr-defined]
+
+    def next_number(self) -> int:
+        """The count of the next task or future."""
+        self._count += 1
+        return self._count
+
+    def tasks(self) -> list[NumberedTask[Any]]:
+        """Tasks that have not ended, in the order of their creation."""
+        return [task for task in self._tasks.values() if not task.done()]
+
+    def close(self) -> None:
+        """End every coroutine and generator here and now, in the order of creation; inside `entered` only.
+
+        Left to the collector, their ``finally`` blocks would run inside of
+        whatever workflow happens to run then. Whoever calls this has seen to
+        it that they can do nothing.
+        """
+        self.stopped = True
+        for task in self.tasks():
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            coro = task.get_coro()
+            with suppress(BaseException):  # a finally block that awaits or raises: nobody is left to be told
+                coro.close()  # type: ignore[union-attr]
+        for generator in list(self._generators.values()):
+            with suppress(BaseException):
+                generator.aclose().send(None)
+        self._ready.clear()
+        self._tasks.clear()
+        self._generators.clear()
+
+    def _generator_began(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._generators[id(generator)] = generator
+
+    def _generator_dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Never called while `_generators` holds it; there for a generator whose first step came before."""
+
+    # What asyncio asks of a loop.
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+        """Run *callback* in this drain."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Run *callback* after *delay* seconds: a durable timer."""
+        return self._call_after(round(delay * _SECOND_NS), callback, args, context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Run *callback* when `time` says *when*: a durable timer."""
+        # A float of seconds since the epoch has a grain of a quarter of a microsecond.
+        delay_ns = round((when - self.time()) * 1e6) * 1000
+        return self._call_after(delay_ns, callback, args, context)
+
+    def _call_after(
+        self, delay_ns: int, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(self.time() + delay_ns / _SECOND_NS, callback, args, self, context)
+        if delay_ns <= 0:
+            self._ready.append(handle)
+        else:
+            handle._scheduled = True  # type: ignore[attr-defined]  # so that its cancel() tells the loop
+            self._keeper.start_timer(handle, delay_ns)
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        self._keeper.cancel_timer(handle)
+
+    def timer_fired(self, handle: asyncio.TimerHandle) -> None:
+        """The time of *handle* has come."""
+        handle._scheduled = False  # type: ignore[attr-defined]
+        self._ready.append(handle)
+
+    def time(self) -> float:
+        """Seconds since the epoch, as of the last workflow task."""
+        return self.now_ns / _SECOND_NS
+
+    def create_future(self) -> NumberedFuture[Any]:
+        """A future of this loop."""
+        return NumberedFuture(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **_: object,
+    ) -> NumberedTask[T]:
+        """A task of this loop; it makes its first step in this drain."""
+        task = NumberedTask(coro, loop=self, name=name, context=context)
+        self._tasks[task.number] = task
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task.number, None)  # type: ignore[attr-defined]
+
+    def get_debug(self) -> bool:
+        """Never: asyncio's debug mode measures by the real clock."""
+        return False
+
+    def is_running(self) -> bool:
+        """Whether code of this loop runs in the calling thread."""
+        return events._get_running_loop() is self
+
+    def is_closed(self) -> bool:
+        """Whether the run is over."""
+        return self.stopped
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Tell the owner of an error that no code of the workflow was told."""
+        self._on_error(context)
+
+    def run_in_executor(self, executor: object, func: object, *args: object) -> NoReturn:  # type: ignore[override]
+        """Refuse: what a thread does cannot be replayed.
+
+        Raises:
+            GuardError: always.
+        """
+        raise GuardError("workflow code cannot use threads or executors; move the call into an activity")
+
+    def call_soon_threadsafe(self, *_: object, **__: object) -> NoReturn:  # type: ignore[override]
+        """Refuse: another thread cannot speak to workflow code.
+
+        Raises:
+            GuardError: always.
+        """
+        raise GuardError("another thread cannot call into workflow code; send a signal instead")
