@@ -18,13 +18,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple
 
 from monkit_workflow.errors import GuardError
 
 __all__ = ["NumberedFuture", "NumberedTask", "TimerKeeper", "WorkflowLoop"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 _SECOND_NS = 1_000_000_000
 
 
@@ -98,8 +99,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         ready = self._ready
         while ready and not self.stopped:
             handle = ready.popleft()
-            if not handle._cancelled:  # type: ignore[attr-defined]  # the method costs a call each
-                handle._run()  # type: ignore[attr-defined]
+            if not handle._cancelled:  # the method costs a call each
+                handle._run()
 
     def next_number(self) -> int:
         """The count of the next task or future."""
@@ -119,7 +120,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """
         self.stopped = True
         for task in self.tasks():
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            task._log_destroy_pending = False
             coro = task.get_coro()
             with suppress(BaseException):  # a finally block that awaits or raises: nobody is left to be told
                 coro.close()  # type: ignore[union-attr]
@@ -138,20 +139,22 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     # What asyncio asks of a loop.
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         """Run *callback* in this drain."""
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Run *callback* after *delay* seconds: a durable timer."""
         return self._call_after(round(delay * _SECOND_NS), callback, args, context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Run *callback* when `time` says *when*: a durable timer."""
         # A float of seconds since the epoch has a grain of a quarter of a microsecond.
@@ -159,7 +162,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         return self._call_after(delay_ns, callback, args, context)
 
     def _call_after(
-        self, delay_ns: int, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+        self, delay_ns: int, callback: Callable[[*Ts], object], args: tuple[*Ts], context: Context | None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(self.time() + delay_ns / _SECOND_NS, callback, args, self, context)
         if delay_ns <= 0:
@@ -218,7 +221,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Tell the owner of an error that no code of the workflow was told."""
         self._on_error(context)
 
-    def run_in_executor(self, executor: object, func: object, *args: object) -> NoReturn:  # type: ignore[override]
+    def run_in_executor(self, executor: object, func: object, *args: object) -> NoReturn:
         """Refuse: what a thread does cannot be replayed.
 
         Raises:
@@ -226,7 +229,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """
         raise GuardError("workflow code cannot use threads or executors; move the call into an activity")
 
-    def call_soon_threadsafe(self, *_: object, **__: object) -> NoReturn:  # type: ignore[override]
+    def call_soon_threadsafe(self, *_: object, **__: object) -> NoReturn:
         """Refuse: another thread cannot speak to workflow code.
 
         Raises:
