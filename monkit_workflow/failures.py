@@ -11,16 +11,15 @@ from monkit_workflow.errors import (
     ActivityFailure,
     ApplicationFailure,
     CancelledFailure,
-    ChildAlreadyStarted,
     ChildFailure,
     ConversionError,
     FailureError,
     TerminatedFailure,
     TimeoutFailure,
 )
-from monkit_workflow.payload import Failure, Payloads
+from monkit_workflow.payload import Failure, Payload, Payloads
 
-__all__ = ["to_error", "to_failure"]
+__all__ = ["decode_any", "to_error", "to_failure"]
 
 _STACK_LIMIT = 8_000
 _MESSAGE_LIMIT = 4_000
@@ -70,18 +69,19 @@ def _stack(error: BaseException) -> str:
 
 def to_error(failure: Failure, converter: Converter) -> FailureError:
     """The exception that stands for *failure*, with its causes."""
-    error = _error(failure, [_detail(converter, payload) for payload in failure.details])
+    error = _error(failure, [decode_any(converter, payload) for payload in failure.details])
     error.failure = failure
     if failure.cause is not None:
         error.__cause__ = to_error(failure.cause, converter)
     return error
 
 
-def _detail(converter: Converter, payload: Any) -> Any:
+def decode_any(converter: Converter, payload: Payload) -> Any:
+    """The value in *payload*, or the payload itself if the converter does not know its encoding."""
     try:
         return converter.decode(payload, Any)
     except ConversionError:
-        return payload  # of an encoding that only its sender knows; the failure matters more
+        return payload  # only its sender knows it; what it is a detail of matters more
 
 
 def _error(failure: Failure, details: list[Any]) -> FailureError:
@@ -96,8 +96,6 @@ def _error(failure: Failure, details: list[Any]) -> FailureError:
         case "activity":
             return ActivityFailure(text or f"activity {failure.type} failed", failure.type, failure.id)
         case "child":
-            if failure.cause is None and failure.message == "already_started":
-                return ChildAlreadyStarted(text, failure.type, failure.id)
             return ChildFailure(text or f"child {failure.type} failed", failure.type, failure.id, failure.run_id)
         case _:
             return ApplicationFailure(text, *details, type=failure.type, non_retryable=failure.non_retryable)

@@ -120,10 +120,10 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """
         self.stopped = True
         for task in self.tasks():
-            task._log_destroy_pending = False
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
             coro = task.get_coro()
             with suppress(BaseException):  # a finally block that awaits or raises: nobody is left to be told
-                coro.close()  # type: ignore[union-attr]
+                coro.close()
         for generator in list(self._generators.values()):
             with suppress(BaseException):
                 generator.aclose().send(None)
