@@ -27,6 +27,8 @@ __all__ = ["NumberedFuture", "NumberedTask", "TimerKeeper", "WorkflowLoop"]
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 _SECOND_NS = 1_000_000_000
+_SWEEP = 64
+"""How many ended tasks or generators may be held beside the living ones."""
 
 
 class TimerKeeper(Protocol):
@@ -72,12 +74,14 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self.now_ns = 0
         self.stopped = False
         """Set by the owner when the run is over: what is still ready is not run."""
-        self._keeper = keeper
+        self.keeper = keeper
+        """Who made this loop: the runtime of the run."""
         self._on_error = on_error
         self._ready: deque[asyncio.Handle] = deque()
         self._count = 0
-        self._tasks: dict[int, NumberedTask[Any]] = {}
-        self._generators: dict[int, AsyncGenerator[Any, Any]] = {}
+        self._tasks: list[NumberedTask[Any]] = []
+        self._generators: list[AsyncGenerator[Any, Any]] = []
+        self._sweep_at = [_SWEEP, _SWEEP]
 
     # For the owner.
 
@@ -109,7 +113,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def tasks(self) -> list[NumberedTask[Any]]:
         """Tasks that have not ended, in the order of their creation."""
-        return [task for task in self._tasks.values() if not task.done()]
+        return [task for task in self._tasks if not task.done()]
 
     def close(self) -> None:
         """End every coroutine and generator here and now, in the order of creation; inside `entered` only.
@@ -124,7 +128,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             coro = task.get_coro()
             with suppress(BaseException):  # a finally block that awaits or raises: nobody is left to be told
                 coro.close()
-        for generator in list(self._generators.values()):
+        for generator in self._generators:
             with suppress(BaseException):
                 generator.aclose().send(None)
         self._ready.clear()
@@ -132,10 +136,14 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._generators.clear()
 
     def _generator_began(self, generator: AsyncGenerator[Any, Any]) -> None:
-        self._generators[id(generator)] = generator
+        """Hold it: dropped ones are closed when the collector pleases, which is another time in each replay."""
+        self._generators.append(generator)
+        if len(self._generators) > self._sweep_at[1]:
+            self._generators = [item for item in self._generators if getattr(item, "ag_frame", None)]
+            self._sweep_at[1] = 2 * len(self._generators) + _SWEEP
 
     def _generator_dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """Never called while `_generators` holds it; there for a generator whose first step came before."""
+        """Python asks for it; no generator of this loop is dropped before `close`."""
 
     # What asyncio asks of a loop.
 
@@ -151,7 +159,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Run *callback* after *delay* seconds: a durable timer."""
-        return self._call_after(round(delay * _SECOND_NS), callback, args, context)
+        return self.call_after(round(delay * _SECOND_NS), callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -159,21 +167,22 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Run *callback* when `time` says *when*: a durable timer."""
         # A float of seconds since the epoch has a grain of a quarter of a microsecond.
         delay_ns = round((when - self.time()) * 1e6) * 1000
-        return self._call_after(delay_ns, callback, args, context)
+        return self.call_after(delay_ns, callback, *args, context=context)
 
-    def _call_after(
-        self, delay_ns: int, callback: Callable[[*Ts], object], args: tuple[*Ts], context: Context | None
+    def call_after(
+        self, delay_ns: int, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
+        """Run *callback* after *delay_ns*: a durable timer."""
         handle = asyncio.TimerHandle(self.time() + delay_ns / _SECOND_NS, callback, args, self, context)
         if delay_ns <= 0:
             self._ready.append(handle)
         else:
             handle._scheduled = True  # type: ignore[attr-defined]  # so that its cancel() tells the loop
-            self._keeper.start_timer(handle, delay_ns)
+            self.keeper.start_timer(handle, delay_ns)
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        self._keeper.cancel_timer(handle)
+        self.keeper.cancel_timer(handle)
 
     def timer_fired(self, handle: asyncio.TimerHandle) -> None:
         """The time of *handle* has come."""
@@ -198,12 +207,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     ) -> NumberedTask[T]:
         """A task of this loop; it makes its first step in this drain."""
         task = NumberedTask(coro, loop=self, name=name, context=context)
-        self._tasks[task.number] = task
-        task.add_done_callback(self._task_ended)
+        self._tasks.append(task)
+        if len(self._tasks) > self._sweep_at[0]:
+            self._tasks = self.tasks()
+            self._sweep_at[0] = 2 * len(self._tasks) + _SWEEP
         return task
-
-    def _task_ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.pop(task.number, None)  # type: ignore[attr-defined]
 
     def get_debug(self) -> bool:
         """Never: asyncio's debug mode measures by the real clock."""

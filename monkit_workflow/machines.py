@@ -49,6 +49,7 @@ from monkit_workflow.options import Cancellation
 from monkit_workflow.payload import Failure, Payload, Payloads
 
 __all__ = [
+    "CANCEL_RECORDED",
     "ROUTES",
     "ActivityMachine",
     "ChildMachine",
@@ -89,16 +90,15 @@ ACTIVITY: Final[Table] = {
     OPEN: {BEGUN: STARTED, GIVEN_UP: CANCELING, ENDED: DONE},
     STARTED: {GIVEN_UP: CANCELING, ENDED: DONE},
     CANCELING: {CANCEL_RECORDED: CANCELING, BEGUN: CANCELING, ENDED: DONE},
-    # Cadence records a request that came too late.
-    DONE: {CANCEL_RECORDED: DONE},
+    DONE: {},
 }
 TIMER: Final[Table] = {
     CREATED: {RECORDED: OPEN, GIVEN_UP: WITHDRAWN},
     WITHDRAWN: {RECORDED: CANCELING},
     OPEN: {GIVEN_UP: CANCELING, ENDED: DONE},
-    # It fires between the answer and its arrival: Cadence records both.
+    # It may fire while the answer is on its way; Cadence says then that there was nothing to cancel.
     CANCELING: {CANCEL_RECORDED: DONE, ENDED: DONE},
-    DONE: {CANCEL_RECORDED: DONE, ENDED: DONE},
+    DONE: {},
 }
 CHILD: Final[Table] = {
     CREATED: {RECORDED: OPEN, GIVEN_UP: WITHDRAWN},

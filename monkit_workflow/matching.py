@@ -56,7 +56,7 @@ from monkit_workflow.history import (
     WorkflowPropertiesModified,
     short_type_name,
 )
-from monkit_workflow.machines import Machine
+from monkit_workflow.machines import CANCEL_RECORDED, Machine
 from monkit_workflow.payload import JSON, Payload
 
 __all__ = ["Pending", "adopt", "match"]
@@ -179,24 +179,23 @@ def match(pending: Sequence[Pending], batch: Sequence[Event], completed_id: int)
     return kept
 
 
-def adopt(item: Pending, event: Event) -> None:
+def adopt(machine: Machine, event: Event) -> None:
     """Give the machine of a matched command the ids that history has."""
-    machine = item.machine
-    if machine is None:
-        return
     match event:
         case ActivityTaskScheduled():
             machine.recorded(event.id, event.activity_id)
         case TimerStarted():
             machine.recorded(event.id, event.timer_id)
-        case StartChildWorkflowExecutionInitiated():
+        case (
+            StartChildWorkflowExecutionInitiated()
+            | SignalExternalWorkflowExecutionInitiated()
+            | RequestCancelExternalWorkflowExecutionInitiated()
+        ):
             machine.recorded(event.id, event.workflow_id)
-        case SignalExternalWorkflowExecutionInitiated() | RequestCancelExternalWorkflowExecutionInitiated():
-            machine.recorded(event.id, event.workflow_id)
-        case ActivityTaskCancelRequested() | TimerCanceled() | RequestCancelActivityTaskFailed() | CancelTimerFailed():
-            machine.move("cancel recorded")
+        case ActivityTaskCancelRequested() | TimerCanceled():
+            machine.move(CANCEL_RECORDED)
         case _:
-            pass
+            pass  # Cadence's "there was nothing to cancel": its end is on the way
 
 
 def _may_move(batch: Sequence[Event], place: int) -> bool:

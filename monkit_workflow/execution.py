@@ -1,0 +1,423 @@
+"""One run: events in, commands out. No I/O, no clock, no threads of its own.
+
+A history is cut at its workflow tasks. What arrived before a task started is
+applied in order, the code runs until it waits, and what it asked for is
+compared with what the task's answer recorded; or, if there is no answer yet,
+it *is* the answer, and is compared when history confirms it. So a run that
+stayed in memory and one that is rebuilt take the same path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from monkit_workflow.commands import (
+    CLOSING_COMMANDS,
+    AcceptUpdate,
+    CancelWorkflowExecution,
+    Command,
+    CompleteUpdate,
+    CompleteWorkflowExecution,
+    ContinueAsNewWorkflowExecution,
+    FailWorkflowExecution,
+)
+from monkit_workflow.converter import Converter
+from monkit_workflow.definitions import Handler, WorkflowDefinition
+from monkit_workflow.errors import ContinueAsNew, Nondeterminism, QueryFailed, WorkerError
+from monkit_workflow.failures import to_failure
+from monkit_workflow.history import (
+    COMMAND_EVENTS,
+    Event,
+    WorkflowExecutionCancelRequested,
+    WorkflowExecutionSignaled,
+    WorkflowExecutionStarted,
+    WorkflowExecutionUpdateAccepted,
+    WorkflowTaskCompleted,
+    WorkflowTaskFailed,
+    WorkflowTaskScheduled,
+    WorkflowTaskStarted,
+    WorkflowTaskTimedOut,
+)
+from monkit_workflow.info import info_of
+from monkit_workflow.machines import ROUTES
+from monkit_workflow.matching import ADVICE, adopt, match, show_command, show_event
+from monkit_workflow.payload import Payload, Payloads
+from monkit_workflow.runtime import LocalActivity, Runtime
+from monkit_workflow.stack import show_stacks
+
+__all__ = ["BEHAVIOUR", "Answer", "Execution"]
+
+BEHAVIOUR: Final = 1
+"""The rules by which this version turns code and history into commands. Whoever changes them so that
+an old history would be replayed otherwise raises this, and keeps the old way for runs of a lower number."""
+
+STACK_QUERY: Final = "__stack_trace"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the code says to an open workflow task."""
+
+    commands: tuple[Command, ...]
+    local_activities: tuple[LocalActivity, ...] = ()
+    """To be run, and their results given to `Execution.end_local_activity`, before the task is answered."""
+
+    @property
+    def closing(self) -> Command | None:
+        """The command that ends the run, ``None`` while it goes on."""
+        last = self.commands[-1] if self.commands else None
+        return last if isinstance(last, CLOSING_COMMANDS) else None
+
+
+class Execution:
+    """The state of one run in a worker.
+
+    One thread at a time may be inside. An execution that raised is of no use
+    any more and has to be closed; so has one that is not needed.
+    """
+
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        converter: Converter,
+        *,
+        workflow_id: str = "",
+        run_id: str = "",
+        namespace: str = "default",
+    ) -> None:
+        self.next_id = 1
+        """Id of the event that has to come next."""
+        self.behaviour = 0
+        """The rules that this run goes by, see `BEHAVIOUR`; 0 if another SDK began it."""
+        self.closing: Command | None = None
+        """How the code ended the run, ``None`` while it goes on."""
+        self.runtime = Runtime(definition, converter)
+        self._names = (namespace, workflow_id, run_id)
+        self._definition = definition
+        self._converter = converter
+        self._incoming: list[Event] = []
+        self._began: WorkflowExecutionStarted | None = None
+        self._instance: Any = None
+        self._main: asyncio.Task[None] | None = None
+        self._cancel_requested = False
+        self._answered_before = False
+
+    # Events in, commands out.
+
+    def feed(self, events: Sequence[Event]) -> Answer | None:
+        """Take the next *events* and return the answer to the open task at their end, ``None`` if there is none.
+
+        Raises:
+            Nondeterminism: the code does something else than history records.
+            ValueError: the events do not begin with `next_id` or have a gap.
+            Exception: what the code raised; the workflow task fails with it.
+        """
+        for event in events:
+            if event.id != self.next_id:
+                raise ValueError(f"event {event.id} came where {self.next_id} was expected")
+            self.next_id += 1
+        answer: Answer | None = None
+        place = 0
+        while place < len(events):
+            event = events[place]
+            place += 1
+            kind = type(event)
+            if kind is WorkflowTaskStarted:
+                place, answer = self._task_started(event, events, place)
+            elif isinstance(event, WorkflowTaskCompleted):
+                batch, after, place = _batch(events, place)
+                self._confirm(event, batch, after)
+            elif kind is WorkflowTaskFailed or kind is WorkflowTaskTimedOut:
+                if self.runtime.commands:
+                    raise WorkerError("the answer of the last workflow task was not taken; rebuild the run")
+            elif kind is not WorkflowTaskScheduled:
+                self._incoming.append(event)
+        return answer
+
+    def _task_started(self, started: Event, events: Sequence[Event], place: int) -> tuple[int, Answer | None]:
+        """Run the slice of a task unless its attempt came to nothing, and compare it with its answer."""
+        following = events[place] if place < len(events) else None
+        if following is None:
+            self._slice(started, None)
+            return place, self.answer()
+        if not isinstance(following, WorkflowTaskCompleted):
+            return place, None
+        batch, after, place = _batch(events, place + 1)
+        self._slice(started, batch)
+        self._confirm(following, batch, after)
+        return place, None
+
+    def _confirm(self, completed: WorkflowTaskCompleted, batch: Sequence[Event], after: Sequence[Event]) -> None:
+        """Pair the last slice's commands with the events that its answer made."""
+        if not self._answered_before:
+            self._answered_before = True
+            self.behaviour = _known(completed.behaviour)
+        runtime = self.runtime
+        for item, event in match(runtime.commands, batch, completed.id):
+            machine = item.machine
+            if machine is not None:
+                adopt(machine, event)
+                if machine.event_id == event.id:
+                    runtime.machines[event.id] = machine
+                elif machine.state == "done":
+                    runtime.machines.pop(machine.event_id, None)
+        runtime.commands.clear()
+        self._incoming.extend(after)
+
+    def _slice(self, started: Event, batch: Sequence[Event] | None) -> None:
+        runtime = self.runtime
+        if runtime.commands:
+            raise Nondeterminism(
+                started.id, "no answer of the task before", show_command(runtime.commands[0].command), ADVICE
+            )
+        runtime.loop.now_ns = started.time_ns
+        runtime.preload(batch, started.id)
+        with self._inside():
+            for event in self._incoming:
+                self._apply(event)
+            self._incoming.clear()
+            for event in batch or ():
+                if isinstance(event, WorkflowExecutionUpdateAccepted):
+                    self._accept(event)
+            if self._main is None and self._began is not None:
+                self._start_main(self._began)
+            self._run()
+
+    def _run(self) -> None:
+        """Go on until nothing changes any more."""
+        runtime = self.runtime
+        while True:
+            runtime.loop.drain()
+            if runtime.loop.stopped or not (runtime.wake_one() or runtime.end_recorded_local()):
+                break
+        if runtime.error is not None:
+            raise runtime.error
+
+    def answer(self) -> Answer:
+        """The commands of a live slice, without those that were withdrawn."""
+        commands = tuple(item.command for item in self.runtime.commands if not item.withdrawn)
+        return Answer(commands, () if self.closing else tuple(self.runtime.locals))
+
+    def end_local_activity(self, activity: LocalActivity, value: Payload | None, failure: Any, attempt: int) -> Answer:
+        """Give a local activity's result to the code, run it on, and return the longer answer.
+
+        Raises:
+            Exception: as `feed`.
+        """
+        with self._inside():
+            self.runtime.end_local_activity(activity.machine, value, failure, attempt)
+            self._run()
+        return self.answer()
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        with self.runtime.loop.entered():
+            yield
+
+    # What happens to a run.
+
+    def _apply(self, event: Event) -> None:
+        if self.runtime.loop.stopped:
+            return
+        kind = type(event)
+        field = ROUTES.get(kind)
+        if field is None:
+            handler = _HANDLERS.get(kind)
+            if handler is not None:
+                handler(self, event)
+            return
+        machine = self.runtime.machines.get(getattr(event, field))
+        if machine is None:
+            raise Nondeterminism(event.id, show_event(event), "never asked for what ends here", ADVICE)
+        try:
+            machine.settle(event)
+        except ValueError as problem:
+            raise Nondeterminism(event.id, show_event(event), str(problem)) from None
+        if machine.state == "done":
+            del self.runtime.machines[machine.event_id]
+
+    def _begin(self, event: WorkflowExecutionStarted) -> None:
+        """The instance is made at once, so that signals find it; the main function comes last in the slice."""
+        namespace, workflow_id, run_id = self._names
+        self.runtime.info = info_of(event, namespace, workflow_id, run_id)
+        self._began = event
+        if self._definition.factory is not None:
+            self._instance = self._definition.factory()
+
+    def _start_main(self, began: WorkflowExecutionStarted) -> None:
+        loop = self.runtime.loop
+        arguments = self._definition.signature.decode(self._converter, began.input)
+        run = self._definition.run
+        coroutine = run(*arguments) if self._instance is None else run(self._instance, *arguments)
+        self._main = loop.create_task(self._supervise(coroutine), name="main")
+        if self._cancel_requested:
+            loop.call_soon(self._main.cancel)  # after its first step, so that it can clean up
+
+    async def _supervise(self, coroutine: Any) -> None:
+        """Await the main function; its end is the end of the run."""
+        try:
+            result = await coroutine
+            self._close(CompleteWorkflowExecution(result=self._result(result)))
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._ended_by(error)
+
+    def _result(self, value: object) -> Payload | None:
+        return None if value is None else self._converter.encode(value)
+
+    def _ended_by(self, error: BaseException) -> None:
+        runtime = self.runtime
+        following = _continuation(error)
+        if following is not None:
+            self._close(self._continue(following))
+        elif isinstance(error, asyncio.CancelledError) and self._cancel_requested:
+            self._close(CancelWorkflowExecution())
+        elif isinstance(error, asyncio.CancelledError) or runtime.is_failure(error):
+            self._close(FailWorkflowExecution(failure=to_failure(error, self._converter)))
+        else:
+            runtime.abort(error)
+
+    def _continue(self, following: ContinueAsNew) -> Command:
+        assert self._began is not None
+        options = {"workflow_type": self._began.workflow_type, **following.options}
+        return ContinueAsNewWorkflowExecution(
+            input=tuple(self._converter.encode(item) for item in following.arguments), **options
+        )
+
+    def _close(self, command: Command) -> None:
+        self.runtime.emit(command)
+        self.closing = command
+        self.runtime.loop.stopped = True
+
+    def _signal(self, event: WorkflowExecutionSignaled) -> None:
+        handler = self._definition.signals.get(event.name)
+        if handler is None:
+            self.runtime.mailbox.channel(event.name).put(event.input)
+        else:
+            self._call(handler, event.input)
+
+    def _call(self, handler: Handler, arguments: Payloads, done: Callable[[Any], None] | None = None) -> None:
+        """Run a handler: at once if it is a plain function, else as a task of its own."""
+        try:
+            values = handler.signature.decode(self._converter, arguments)
+            called = handler.function(self._instance, *values)
+        except Exception as error:
+            self._ended_by(error)
+            return
+        if handler.is_async:
+            self.runtime.loop.create_task(self._handle(called, done), name=handler.name)
+        elif done is not None:
+            done(called)
+
+    async def _handle(self, coroutine: Any, done: Callable[[Any], None] | None) -> None:
+        try:
+            result = await coroutine
+            if done is not None:
+                done(result)
+        except (GeneratorExit, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            self._ended_by(error)
+
+    def _request_cancel(self, event: WorkflowExecutionCancelRequested) -> None:
+        if not self._cancel_requested:
+            self._cancel_requested = True
+            if self._main is not None:
+                self._main.cancel()
+
+    def _accept(self, event: WorkflowExecutionUpdateAccepted) -> None:
+        """Run an update that has been accepted; its validator ran then."""
+        handler = self._definition.updates.get(event.name)
+        if handler is None:
+            raise Nondeterminism(event.id, show_event(event), "has no handler of that name", ADVICE)
+        self.runtime.emit(AcceptUpdate(update_id=event.update_id, name=event.name, input=event.input))
+
+        def done(result: Any) -> None:
+            self.runtime.emit(CompleteUpdate(update_id=event.update_id, result=self._result(result)))
+
+        self._call(handler, event.input, done)
+
+    # Between tasks.
+
+    def query(self, name: str, arguments: Payloads = ()) -> Payload | None:
+        """Ask the code about its state between two workflow tasks.
+
+        Raises:
+            QueryFailed: there is no such query, or its handler raised.
+        """
+        runtime = self.runtime
+        if name == STACK_QUERY:
+            return self._converter.encode(self.stack())
+        handler = runtime.query_handlers.get(name)
+        if handler is None:
+            known = ", ".join(sorted(runtime.query_handlers)) or "none"
+            raise QueryFailed(f"the workflow {self._definition.name!r} has no query {name!r}; it has: {known}")
+        runtime.read_only = True
+        try:
+            with self._inside():
+                values = handler.signature.decode(self._converter, arguments)
+                bound = (self._instance,) if handler.name in self._definition.queries else ()
+                return self._result(handler.function(*bound, *values))
+        except Exception as problem:
+            raise QueryFailed(f"the query {name!r} failed: {type(problem).__name__}: {problem}") from problem
+        finally:
+            runtime.read_only = False
+
+    def stack(self) -> str:
+        """Where the code waits, as Python shows a traceback."""
+        return show_stacks(self.runtime.loop.tasks())
+
+    def close(self) -> None:
+        """End the code's coroutines here and now; nothing that they do in their clean-up counts."""
+        runtime = self.runtime
+        runtime.read_only = True
+        with self._inside():
+            runtime.loop.close()
+
+
+_HANDLERS: Final[Mapping[type[Event], Callable[[Execution, Any], None]]] = {
+    WorkflowExecutionStarted: Execution._begin,
+    WorkflowExecutionSignaled: Execution._signal,
+    WorkflowExecutionCancelRequested: Execution._request_cancel,
+}
+"""What else the code is told; every other event changes nothing for it."""
+
+
+def _known(behaviour: int) -> int:
+    if behaviour > BEHAVIOUR:
+        raise WorkerError(
+            f"this run was started by a newer version of monkit-py (rules {behaviour}, this one knows {BEHAVIOUR}); "
+            "deploy that version here"
+        )
+    return behaviour
+
+
+def _batch(events: Sequence[Event], place: int) -> tuple[list[Event], list[Event], int]:
+    """The events that an answer made, what else follows them, and where the next task's events begin.
+
+    Among the former may stand what followed at once, such as the end of an
+    activity that was cancelled before it began.
+    """
+    made: list[Event] = []
+    after: list[Event] = []
+    while place < len(events):
+        kind = type(events[place])
+        if kind is WorkflowTaskScheduled or kind is WorkflowTaskStarted:
+            break
+        (made if kind in COMMAND_EVENTS else after).append(events[place])
+        place += 1
+    return made, after, place
+
+
+def _continuation(error: BaseException) -> ContinueAsNew | None:
+    """The wish to continue as new that *error* is or holds."""
+    if isinstance(error, ContinueAsNew):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for leaf in error.exceptions if (found := _continuation(leaf)) is not None), None)
+    return None

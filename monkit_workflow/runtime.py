@@ -1,0 +1,319 @@
+"""What the code of one run can ask for, and the commands that it becomes.
+
+The runtime is the keeper of the run's loop: workflow code finds it through the
+running loop. It makes commands and machines; `monkit_workflow.execution` feeds
+it with history. Nothing here reads a clock or does I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import events
+from collections import deque
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from monkit_workflow.channels import Mailbox
+from monkit_workflow.commands import (
+    CancelTimer,
+    Command,
+    RecordMarker,
+    RequestCancelActivityTask,
+    RequestCancelExternalWorkflowExecution,
+    ScheduleActivityTask,
+    SignalExternalWorkflowExecution,
+    StartChildWorkflowExecution,
+    StartTimer,
+)
+from monkit_workflow.converter import Converter
+from monkit_workflow.definitions import Handler, WorkflowDefinition
+from monkit_workflow.errors import FailureError, WorkerError, WorkflowError
+from monkit_workflow.history import Event, MarkerRecorded
+from monkit_workflow.info import WorkflowInfo
+from monkit_workflow.loop import NumberedFuture, WorkflowLoop
+from monkit_workflow.machines import (
+    ActivityMachine,
+    ChildMachine,
+    LocalActivityMachine,
+    Machine,
+    RequestMachine,
+    TimerMachine,
+)
+from monkit_workflow.matching import Pending
+from monkit_workflow.options import Cancellation
+from monkit_workflow.payload import Failure, Payload, Payloads
+from monkit_workflow.recorded import RecordedValues
+
+__all__ = ["LocalActivity", "Runtime", "current"]
+
+LOG = logging.getLogger("monkit_workflow")
+
+
+class LocalActivity:
+    """An activity that the worker shall run before it answers the workflow task."""
+
+    __slots__ = ("command", "machine")
+
+    def __init__(self, command: ScheduleActivityTask, machine: LocalActivityMachine) -> None:
+        self.command = command
+        self.machine = machine
+
+
+class Runtime:
+    """State of one run between the code and its history."""
+
+    def __init__(self, definition: WorkflowDefinition, converter: Converter) -> None:
+        self.definition = definition
+        self.converter = converter
+        # What the loop lacks raises NotImplementedError, as asyncio has it; only typeshed calls that abstract.
+        self.loop = WorkflowLoop(self, self._callback_failed)  # type: ignore[abstract]
+        self.info: WorkflowInfo | None = None
+        self.replaying = False
+        self.read_only = False
+        """A query runs: whatever would become a command is an error."""
+        self.error: BaseException | None = None
+        """Why the workflow task cannot be answered."""
+        self.commands: list[Pending] = []
+        """What the last slice asked for and history has not confirmed yet, in order."""
+        self.machines: dict[int, Machine] = {}
+        """By the id of the event that recorded them."""
+        self.recorded = RecordedValues(converter, self.emit)
+        self.mailbox = Mailbox(converter)
+        self.query_handlers: dict[str, Handler] = dict(definition.queries)
+        self.locals: list[LocalActivity] = []
+        self._recorded_locals: deque[MarkerRecorded] = deque()
+        self._conditions: list[tuple[Callable[[], object], NumberedFuture[None]]] = []
+        self._timers: dict[int, TimerMachine] = {}
+        self._count = 0
+        self._random: Random | None = None
+
+    # Commands.
+
+    def emit(self, command: Command, machine: Machine | None = None, *, withdrawn: bool = False) -> None:
+        """Add a command to the answer.
+
+        Raises:
+            WorkerError: a query runs.
+        """
+        if self.read_only:
+            raise WorkerError("a query only reads: it cannot start, cancel, record or wait for anything")
+        self.commands.append(Pending(command, machine, withdrawn))
+
+    def abort(self, error: BaseException) -> None:
+        """Stop the slice: the workflow task fails with the first such *error*."""
+        if self.error is None:
+            self.error = error
+        self.loop.stopped = True
+
+    def next_id(self) -> str:
+        """An id for what the code asks for; history may know it by another one."""
+        self._count += 1
+        return str(self._count)
+
+    def _give_up(self, machine: Machine, command: Command) -> None:
+        """Send *command*, or take the one back that has not been sent."""
+        withdrawn = machine.state == "withdrawn"
+        if withdrawn:
+            for item in reversed(self.commands):
+                if item.machine is machine:
+                    item.withdrawn = True
+                    break
+        self.emit(command, machine, withdrawn=withdrawn)
+
+    # Timers: the loop's keeper.
+
+    def start_timer(self, handle: asyncio.TimerHandle, delay_ns: int) -> None:
+        """See `monkit_workflow.loop.TimerKeeper`."""
+        given_id = self.next_id()
+        machine = TimerMachine(
+            "timer",
+            given_id,
+            lambda it: self._give_up(it, CancelTimer(timer_id=it.id, started_id=it.event_id)),
+            lambda: self._fire(handle),
+        )
+        self.emit(StartTimer(timer_id=given_id, duration_ns=delay_ns), machine)
+        self._timers[id(handle)] = machine
+
+    def cancel_timer(self, handle: asyncio.TimerHandle) -> None:
+        """See `monkit_workflow.loop.TimerKeeper`."""
+        machine = self._timers.pop(id(handle), None)
+        if machine is not None and not self.loop.stopped:
+            machine.give_up("try")
+
+    def _fire(self, handle: asyncio.TimerHandle) -> None:
+        self._timers.pop(id(handle), None)
+        self.loop.timer_fired(handle)
+
+    # Activities, children, other executions.
+
+    def schedule_activity(self, command: ScheduleActivityTask, hint: Any, how: Cancellation) -> ActivityMachine:
+        """Ask for an activity."""
+        machine = ActivityMachine(
+            command.activity_type,
+            command.activity_id,
+            lambda it: self._give_up(it, RequestCancelActivityTask(activity_id=it.id, scheduled_id=it.event_id)),
+            self.loop,
+            self.converter,
+            hint,
+            how,
+        )
+        self.emit(command, machine)
+        return machine
+
+    def start_local_activity(self, command: ScheduleActivityTask, hint: Any) -> LocalActivityMachine:
+        """Ask for an activity that the worker runs itself."""
+        if self.read_only:
+            self.emit(command)
+        machine = LocalActivityMachine(
+            command.activity_type, command.activity_id, lambda it: None, self.loop, self.converter, hint, "try"
+        )
+        self.locals.append(LocalActivity(command, machine))
+        return machine
+
+    def end_local_activity(
+        self, machine: LocalActivityMachine, value: Payload | None, failure: Failure | None, attempt: int = 1
+    ) -> None:
+        """A local activity ended; its result is recorded."""
+        self.locals = [item for item in self.locals if item.machine is not machine]
+        self.emit(
+            RecordMarker(
+                name="LocalActivity",
+                key=machine.id,
+                activity_type=machine.name,
+                attempt=attempt,
+                value=value,
+                failure=failure,
+            )
+        )
+        machine.end(value, failure)
+
+    def start_child(self, command: StartChildWorkflowExecution, hint: Any, how: Cancellation) -> ChildMachine:
+        """Ask for a child workflow."""
+
+        def tell(machine: Machine) -> None:
+            request = RequestCancelExternalWorkflowExecution(workflow_id=machine.id, child_only=True)
+            if machine.state == "withdrawn":
+                self._give_up(machine, request)
+            else:
+                self.emit(request, RequestMachine("cancel", machine.id, self.loop))
+
+        machine = ChildMachine(command.workflow_type, command.workflow_id, tell, self.loop, self.converter, hint, how)
+        self.emit(command, machine)
+        return machine
+
+    def signal_external(
+        self, workflow_id: str, run_id: str, name: str, arguments: Payloads, *, child_only: bool = False
+    ) -> NumberedFuture[None]:
+        """Send a signal; the future ends when it is delivered."""
+        machine = RequestMachine(f"signal {name!r}", workflow_id, self.loop)
+        self.emit(
+            SignalExternalWorkflowExecution(
+                workflow_id=workflow_id, run_id=run_id, name=name, input=arguments, child_only=child_only
+            ),
+            machine,
+        )
+        return machine.future
+
+    def cancel_external(self, workflow_id: str, run_id: str, reason: str) -> NumberedFuture[None]:
+        """Ask another execution to cancel; the future ends when it is told."""
+        machine = RequestMachine("cancel", workflow_id, self.loop)
+        self.emit(
+            RequestCancelExternalWorkflowExecution(workflow_id=workflow_id, run_id=run_id, reason=reason), machine
+        )
+        return machine.future
+
+    # Waiting.
+
+    def condition(self, test: Callable[[], object]) -> NumberedFuture[None]:
+        """A future that ends once *test* is true while nothing else is ready."""
+        if self.read_only:
+            raise WorkerError("a query only reads: it cannot wait")
+        future = self.loop.create_future()
+        self._conditions.append((test, future))
+        return future
+
+    def wake_one(self) -> bool:
+        """End the first wait whose condition holds, in the order in which they began to wait."""
+        for place, (test, future) in enumerate(self._conditions):
+            if future.done():
+                continue  # given up; swept below or by the next one that is woken
+            try:
+                holds = bool(test())
+            except Exception as problem:
+                future.set_exception(problem)
+            else:
+                if not holds:
+                    continue
+                future.set_result(None)
+            del self._conditions[place]
+            return True
+        self._conditions = [item for item in self._conditions if not item[1].done()]
+        return False
+
+    # Replays.
+
+    def preload(self, batch: Sequence[Event] | None, started_id: int) -> None:
+        """Set the slice up: *batch* is what its answer became, ``None`` if there is no answer yet."""
+        self.replaying = batch is not None
+        self.recorded.preload(batch, started_id)
+        self._recorded_locals = deque(
+            event for event in batch or () if isinstance(event, MarkerRecorded) and event.name == "LocalActivity"
+        )
+
+    def end_recorded_local(self) -> bool:
+        """End the next local activity whose result this replayed task recorded."""
+        if not self._recorded_locals:
+            return False
+        event = self._recorded_locals.popleft()
+        for item in self.locals:
+            # Ids are ours or another SDK's; the order among those of one type is the same.
+            if item.machine.id == event.key or item.machine.name == event.activity_type:
+                self.end_local_activity(item.machine, event.value, event.failure, event.attempt)
+                return True
+        return self.end_recorded_local()  # nobody asked for it: matching will say so
+
+    # Small things.
+
+    def random(self) -> Random:
+        """The run's own source of random numbers, the same in every replay."""
+        if self._random is None:
+            self._random = Random(self.known_info.run_id)
+        return self._random
+
+    def uuid4(self) -> UUID:
+        """A random UUID, the same in every replay."""
+        return UUID(int=self.random().getrandbits(128), version=4)
+
+    @property
+    def known_info(self) -> WorkflowInfo:
+        """`info`, once the run has begun."""
+        assert self.info is not None, "the run has not begun"
+        return self.info
+
+    def is_failure(self, error: BaseException) -> bool:
+        """Whether *error* is an outcome of the run and no fault of its code."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(self.is_failure(leaf) for leaf in error.exceptions)
+        return isinstance(error, (FailureError, TimeoutError, *self.definition.failures))
+
+    def _callback_failed(self, context: dict[str, Any]) -> None:
+        """An error that no code was told: logged, as asyncio does, but not again in each replay."""
+        if not self.replaying and not self.loop.stopped:
+            LOG.error("workflow code: %s", context.get("message"), exc_info=context.get("exception"))
+
+
+def current() -> Runtime:
+    """The runtime of the workflow code that calls this.
+
+    Raises:
+        WorkflowError: no workflow code runs in this thread.
+    """
+    loop = events._get_running_loop()
+    if isinstance(loop, WorkflowLoop):
+        keeper = loop.keeper
+        assert isinstance(keeper, Runtime)
+        return keeper
+    raise WorkflowError("this may be called in workflow code only; activities and clients use their own functions")
