@@ -1,0 +1,190 @@
+"""A worker's activity side: attempts on the event loop or on threads, with heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from monkit_workflow.activity import CURRENT, ActivityInfo
+from monkit_workflow.converter import Converter
+from monkit_workflow.definitions import ActivityDefinition
+from monkit_workflow.errors import (
+    ApplicationFailure,
+    CancelledFailure,
+    ConversionError,
+    NotFound,
+    NotRegistered,
+    ServiceError,
+)
+from monkit_workflow.failures import decode_any, to_failure
+from monkit_workflow.info import moment
+from monkit_workflow.payload import Payloads
+from monkit_workflow.service import ActivityTask, Service
+
+__all__ = ["ActivityRunner"]
+
+LOG = logging.getLogger("monkit_workflow.worker")
+_THROTTLE = 0.8
+"""Of the heartbeat time-out: how long a heartbeat may wait for the next one to replace it."""
+_DEFAULT_INTERVAL_S = 30.0
+
+
+class _Attempt:
+    """One attempt that runs. Its heartbeats are called from any thread and sent from the loop."""
+
+    def __init__(self, info: ActivityInfo, service: Service, converter: Converter) -> None:
+        self.info = info
+        self.cancelled = False
+        self.task: asyncio.Task[Any] | None = None
+        """Set for an async function: cancelling it is how it learns."""
+        self._service = service
+        self._converter = converter
+        self._loop = asyncio.get_running_loop()
+        self._next_s = 0.0
+        self._waiting: tuple[Any, ...] | None = None
+        self._sender: asyncio.Task[None] | None = None
+        limit = info.heartbeat
+        self._interval_s = limit.total_seconds() * _THROTTLE if limit else _DEFAULT_INTERVAL_S
+
+    def heartbeat(self, details: tuple[Any, ...]) -> None:
+        """See `monkit_workflow.activity.heartbeat`."""
+        if self.task is None:
+            if self.cancelled:
+                raise CancelledFailure("the workflow gave this activity up")
+            self._loop.call_soon_threadsafe(self._note, details)
+        else:
+            self._note(details)
+
+    def _note(self, details: tuple[Any, ...]) -> None:
+        self._waiting = details
+        if self._sender is None or self._sender.done():
+            self._sender = self._loop.create_task(self._send())
+
+    async def _send(self) -> None:
+        """Send the newest details, now or when the last ones are old enough."""
+        await asyncio.sleep(max(0.0, self._next_s - self._loop.time()))
+        details, self._waiting = self._waiting or (), None
+        self._next_s = self._loop.time() + self._interval_s
+        try:
+            payloads: Payloads = tuple(self._converter.encode(item) for item in details)
+            wanted_no_more = await self._service.heartbeat(self.info.token, payloads)
+        except NotFound:
+            wanted_no_more = True  # it timed out, or the run has ended
+        except (ServiceError, ConversionError) as problem:
+            LOG.warning("a heartbeat of %s was not sent: %s", self.info.activity_type, problem)
+            return
+        if wanted_no_more and not self.cancelled:
+            self.cancelled = True
+            if self.task is not None:
+                self.task.cancel()
+
+    def end(self) -> None:
+        """Nothing is sent any more."""
+        if self._sender is not None:
+            self._sender.cancel()
+
+
+class ActivityRunner:
+    """Runs attempts and reports how they ended."""
+
+    def __init__(
+        self,
+        service: Service,
+        converter: Converter,
+        definitions: Mapping[str, ActivityDefinition],
+        threads: int,
+    ) -> None:
+        self._service = service
+        self._converter = converter
+        self._definitions = definitions
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="monkit-activity")
+
+    async def handle(self, task: ActivityTask) -> None:
+        """Run one attempt. Never raises for what code or service do."""
+        try:
+            await self._run(task)
+        except NotFound:
+            LOG.info("activity %s %s: its attempt was over before it ended", task.activity_type, task.activity_id)
+        except ServiceError as problem:
+            LOG.warning("the end of activity %s was not taken: %s", task.activity_type, problem)
+
+    async def _run(self, task: ActivityTask) -> None:
+        attempt = _Attempt(self._info(task), self._service, self._converter)
+        try:
+            result = await self._call(task, attempt)
+            payload = None if result is None else self._converter.encode(result)
+        except (asyncio.CancelledError, CancelledFailure) as error:
+            attempt.end()
+            if attempt.cancelled:
+                details = error.details if isinstance(error, CancelledFailure) else ()
+                await self._service.cancel_activity(task.token, tuple(map(self._converter.encode, details)))
+                return
+            await self._service.fail_activity(task.token, to_failure(error, self._converter))
+            if isinstance(error, asyncio.CancelledError):
+                raise  # the worker stops
+        except Exception as error:
+            attempt.end()
+            LOG.info("activity %s, attempt %s failed", task.activity_type, task.attempt, exc_info=error)
+            await self._service.fail_activity(task.token, to_failure(error, self._converter))
+        else:
+            attempt.end()
+            await self._service.complete_activity(task.token, payload)
+
+    async def _call(self, task: ActivityTask, attempt: _Attempt) -> Any:
+        definition = self._definitions.get(task.activity_type)
+        if definition is None:
+            known = ", ".join(sorted(self._definitions)) or "none"
+            raise NotRegistered(f"no activity is registered as {task.activity_type!r}; registered are: {known}")
+        try:
+            values = definition.signature.decode(self._converter, task.input)
+        except ConversionError as problem:
+            raise ApplicationFailure(str(problem), type="ConversionError", non_retryable=True) from problem
+        context = contextvars.copy_context()
+        context.run(CURRENT.set, attempt)
+        loop = asyncio.get_running_loop()
+        if not definition.is_async:
+            return await loop.run_in_executor(self._pool, partial(context.run, definition.function, *values))
+        attempt.task = loop.create_task(definition.function(*values), context=context)
+        limit_s = task.start_to_close_ns / 1e9 or None
+        try:
+            async with asyncio.timeout(limit_s):  # the service gives it up then, so nobody wants the rest
+                return await attempt.task
+        finally:
+            if not attempt.task.done():
+                attempt.task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await attempt.task
+
+    def _info(self, task: ActivityTask) -> ActivityInfo:
+        return ActivityInfo(
+            namespace=self._service.namespace,
+            workflow_id=task.workflow_id,
+            run_id=task.run_id,
+            workflow_type=task.workflow_type,
+            activity_id=task.activity_id,
+            activity_type=task.activity_type,
+            task_queue=task.task_queue,
+            attempt=task.attempt,
+            token=task.token,
+            scheduled_at=moment(task.scheduled_ns),
+            started_at=moment(task.started_ns),
+            start_to_close=_duration(task.start_to_close_ns),
+            schedule_to_close=_duration(task.schedule_to_close_ns),
+            heartbeat=_duration(task.heartbeat_ns),
+            heartbeat_details=tuple(decode_any(self._converter, item) for item in task.heartbeat_details),
+        )
+
+    def close(self) -> None:
+        """Let the threads go; a plain function that runs is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _duration(value_ns: int) -> timedelta | None:
+    return timedelta(microseconds=value_ns // 1000) if value_ns else None

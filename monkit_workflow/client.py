@@ -1,0 +1,295 @@
+"""Starting workflows and speaking with them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Generic, Required, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
+from uuid import uuid4
+
+from monkit_workflow.converter import Converter, JsonConverter, Signature
+from monkit_workflow.definitions import handler_name, workflow_definition
+from monkit_workflow.errors import (
+    CancelledFailure,
+    MissingTimeout,
+    TerminatedFailure,
+    TimeoutFailure,
+    WorkflowFailed,
+)
+from monkit_workflow.execution import STACK_QUERY
+from monkit_workflow.failures import decode_any, to_error
+from monkit_workflow.history import (
+    Event,
+    IdReuse,
+    WorkflowExecutionCanceled,
+    WorkflowExecutionCompleted,
+    WorkflowExecutionContinuedAsNew,
+    WorkflowExecutionFailed,
+    WorkflowExecutionTerminated,
+    WorkflowExecutionTimedOut,
+)
+from monkit_workflow.history_file import RecordedHistory
+from monkit_workflow.options import nanoseconds
+from monkit_workflow.payload import Payload, Payloads
+from monkit_workflow.service import Description, QueryRequest, Service, SignalRequest, StartRequest
+
+__all__ = ["Client", "StartOptions", "WorkflowHandle"]
+
+R = TypeVar("R")
+Q = TypeVar("Q")
+Ts = TypeVarTuple("Ts")
+
+
+class StartOptions(TypedDict, total=False):
+    """Options of a start."""
+
+    id: Required[str]
+    """The workflow id: of those that run there is one of each."""
+    task_queue: Required[str]
+    timeout: Required[timedelta]
+    """How long a run may take, its children included; continue-as-new restarts it."""
+    task_timeout: timedelta
+    id_reuse: IdReuse
+    memo: Mapping[str, Any]
+
+
+class WorkflowHandle(Generic[R]):
+    """One workflow id, and of its runs the current one or a given one."""
+
+    def __init__(self, client: Client, workflow_id: str, run_id: str = "", hint: Any = Any, first: str = "") -> None:
+        self.id = workflow_id
+        self.run_id = run_id
+        """The run that this handle is bound to; empty for the one that is current."""
+        self.first_run_id = first
+        """The run that `Client.start` made, empty if this handle did not come from there."""
+        self._client = client
+        self._hint = hint
+
+    async def result(self) -> R:
+        """Wait for the end, through all runs that continue as new, and return what the last one returned.
+
+        Raises:
+            WorkflowFailed: it did not return; ``__cause__`` says how it ended.
+            NotFound: there is no such execution.
+            ConversionError: the result does not fit the type.
+        """
+        run_id = self.run_id or self.first_run_id
+        while True:
+            event = await self._client.service.wait_closed(self.id, run_id)
+            following = getattr(event, "next_run_id", "") or getattr(event, "new_run_id", "")
+            if not following:
+                return self._outcome(event, run_id)
+            run_id = following
+
+    def _outcome(self, event: Event, run_id: str) -> R:
+        converter = self._client.converter
+        if isinstance(event, WorkflowExecutionCompleted):
+            value = None if event.result is None else converter.decode(event.result, self._hint)
+            return cast(R, value)
+        match event:
+            case WorkflowExecutionFailed():
+                cause: Exception = to_error(event.failure, converter)
+            case WorkflowExecutionCanceled():
+                cause = CancelledFailure("cancelled", *(decode_any(converter, item) for item in event.details))
+            case WorkflowExecutionTerminated():
+                cause = TerminatedFailure(event.reason or "terminated")
+            case WorkflowExecutionTimedOut():
+                cause = TimeoutFailure("the run's time was over", "start_to_close")
+            case _:
+                cause = TerminatedFailure(f"ended by {type(event).__name__}")
+        raise WorkflowFailed(f"workflow {self.id!r}: {cause}", self.id, run_id) from cause
+
+    async def signal(self, signal: str | Callable[..., Any], /, *args: Any) -> None:
+        """Send a signal. On return it is kept: the code will see it, also if its worker is dead now.
+
+        Args:
+            signal: the handler, such as ``OrderWorkflow.approve``, or its name.
+            args: its arguments.
+
+        Raises:
+            NotFound: there is no such execution.
+            AlreadyClosed: the run is over.
+        """
+        name, arguments = self._arguments(signal, "signal", args)[:2]
+        await self._client.service.signal(
+            SignalRequest(
+                workflow_id=self.id,
+                run_id=self.run_id,
+                name=name,
+                input=arguments,
+                request_id=str(uuid4()),
+                identity=self._client.identity,
+            )
+        )
+
+    @overload
+    async def query(self, query: Callable[[Any, *Ts], Q], /, *args: *Ts) -> Q: ...
+    @overload
+    async def query(self, query: str, /, *args: Any, returns: type[Q]) -> Q: ...
+    @overload
+    async def query(self, query: str, /, *args: Any) -> Any: ...
+    async def query(self, query: Any, /, *args: Any, returns: Any = Any) -> Any:  # type: ignore[misc]  # Any takes Ts
+        """Ask the run about its state, also when it is over. Some worker must be there to answer.
+
+        Raises:
+            NotFound: there is no such execution.
+            QueryFailed: the handler raised, or there is none of that name.
+        """
+        name, arguments, signature = self._arguments(query, "query", args)
+        payload = await self._client.service.query(
+            QueryRequest(workflow_id=self.id, run_id=self.run_id, name=name, input=arguments)
+        )
+        hint = returns if signature is None else signature.result
+        return None if payload is None else self._client.converter.decode(payload, hint)
+
+    def _arguments(self, handler: Any, kind: Any, args: tuple[Any, ...]) -> tuple[str, Payloads, Signature | None]:
+        name, signature = handler_name(handler, kind)
+        if signature is not None:
+            signature.check(len(args))
+        return name, self._client.encode(args), signature
+
+    async def stack(self) -> str:
+        """Where the code of the run waits, as Python shows a traceback. Raises as `query`."""
+        return str(await self.query(STACK_QUERY))
+
+    async def cancel(self, reason: str = "") -> None:
+        """Ask the run to cancel itself. Raises as `signal`."""
+        await self._client.service.cancel(self.id, self.run_id, reason, self._client.identity)
+
+    async def terminate(self, reason: str = "") -> None:
+        """End the run without asking it. Raises as `signal`."""
+        await self._client.service.terminate(self.id, self.run_id, reason, self._client.identity)
+
+    async def describe(self) -> Description:
+        """What the service knows of the run.
+
+        Raises:
+            NotFound: there is no such execution.
+        """
+        return await self._client.service.describe(self.id, self.run_id)
+
+    async def history(self) -> RecordedHistory:
+        """Everything that happened in the run so far; `monkit_workflow.replay` takes it. Raises as `describe`."""
+        description = await self.describe()
+        events = await self._client.service.history(self.id, description.run_id)
+        return RecordedHistory(events=tuple(events), workflow_id=self.id, run_id=description.run_id)
+
+
+class Client:
+    """A namespace of a service, to start workflows and to find them again. `monkit_workflow.connect` makes it."""
+
+    def __init__(self, service: Service, *, converter: Converter | None = None, identity: str | None = None) -> None:
+        self.service = service
+        self.converter: Converter = converter or JsonConverter()
+        self.identity = identity or f"{os.getpid()}@{socket.gethostname()}"
+
+    async def __aenter__(self) -> Client:
+        await self.service.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.service.__aexit__(kind, error, trace)
+
+    def encode(self, values: tuple[Any, ...]) -> Payloads:
+        """The payloads of some values."""
+        return tuple(self.converter.encode(value) for value in values)
+
+    @overload
+    async def start(
+        self, workflow: Callable[[*Ts], Awaitable[R]], /, *args: *Ts, **options: Unpack[StartOptions]
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    async def start(
+        self, workflow: Callable[[Any, *Ts], Awaitable[R]], /, *args: *Ts, **options: Unpack[StartOptions]
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    async def start(
+        self, workflow: str, /, *args: Any, returns: type[R], **options: Unpack[StartOptions]
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    async def start(
+        self, workflow: str, /, *args: Any, **options: Unpack[StartOptions]
+    ) -> WorkflowHandle[Any]: ...
+    async def start(  # type: ignore[misc]  # mypy does not see that Any takes Ts
+        self,
+        workflow: Any,
+        /,
+        *args: Any,
+        returns: Any = Any,
+        id: str | None = None,
+        task_queue: str | None = None,
+        timeout: timedelta | None = None,
+        task_timeout: timedelta = timedelta(seconds=10),
+        id_reuse: IdReuse = "failed_only",
+        memo: Mapping[str, Any] | None = None,
+    ) -> WorkflowHandle[Any]:
+        """Start a workflow. On return it is kept: it will run, also if this process dies now.
+
+        Args:
+            workflow: its ``run`` method, the function, or its registered name.
+            args: its arguments.
+            returns: the type of the result where a name is given.
+            id: the workflow id; required, as are *task_queue* and *timeout*.
+            task_queue: whose workers shall run it.
+            timeout: how long a run may take.
+            task_timeout: how long a worker may take for one step of the code.
+            id_reuse: what a workflow that had the id before means: ``failed_only``
+                (start if it did not complete), ``allow``, ``reject``, or
+                ``terminate`` it if it runs.
+            memo: notes for people, shown with the run.
+
+        Raises:
+            AlreadyStarted: the workflow id is taken.
+            MissingTimeout: *timeout* is not given.
+            TypeError: the arguments do not fit, or it is no workflow.
+        """
+        if isinstance(workflow, str):
+            name, hint = workflow, returns
+        else:
+            definition = workflow_definition(workflow)
+            definition.signature.check(len(args))
+            name, hint = definition.name, definition.signature.result
+        if timeout is None:
+            raise MissingTimeout(f"the workflow {name!r} needs timeout= (how long a run may take)")
+        if not id or not task_queue:
+            raise TypeError(f"the workflow {name!r} needs id= and task_queue=")
+        run_id = await self.service.start(
+            StartRequest(
+                workflow_id=id,
+                workflow_type=name,
+                task_queue=task_queue,
+                timeout_ns=nanoseconds("timeout", timeout),
+                task_timeout_ns=nanoseconds("task_timeout", task_timeout),
+                id_reuse=id_reuse,
+                input=self.encode(args),
+                memo=self._memo(memo),
+                request_id=str(uuid4()),
+                identity=self.identity,
+            )
+        )
+        return WorkflowHandle(self, id, hint=hint, first=run_id)
+
+    def _memo(self, memo: Mapping[str, Any] | None) -> dict[str, Payload]:
+        return {key: self.converter.encode(value) for key, value in (memo or {}).items()}
+
+    @overload
+    def handle(self, id: str, *, run_id: str = "") -> WorkflowHandle[Any]: ...
+    @overload
+    def handle(
+        self, id: str, *, run_id: str = "", workflow: Callable[..., Awaitable[R]]
+    ) -> WorkflowHandle[R]: ...
+    def handle(self, id: str, *, run_id: str = "", workflow: Any = None) -> WorkflowHandle[Any]:
+        """Find a workflow again; nothing is asked of the service yet.
+
+        Args:
+            id: the workflow id.
+            run_id: one of its runs, by default the current or last one.
+            workflow: its ``run`` method or function, for the type of the result.
+        """
+        hint = Any if workflow is None else workflow_definition(workflow).signature.result
+        return WorkflowHandle(self, id, run_id, hint)

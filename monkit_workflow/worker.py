@@ -1,0 +1,232 @@
+"""The worker: takes tasks from a queue and has the registered code answer them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+from monkit_workflow.activity_runner import ActivityRunner
+from monkit_workflow.client import Client
+from monkit_workflow.definitions import activity_definition, workflow_definition
+from monkit_workflow.errors import GuardError, ServiceError
+from monkit_workflow.guard import GuardWarning, Mode, installed
+from monkit_workflow.inspection import inspect_globals
+from monkit_workflow.slices import SliceRunner
+from monkit_workflow.workflow_runner import WorkflowRunner
+
+__all__ = ["Worker"]
+
+LOG = logging.getLogger("monkit_workflow.worker")
+T = TypeVar("T")
+_PAUSE_S = 1.0
+
+
+class _Pump(Generic[T]):
+    """Polls for tasks of one kind and hands each to its own asyncio task, up to a number at a time."""
+
+    def __init__(
+        self,
+        poll: Callable[[], Awaitable[T | None]],
+        handle: Callable[[T], Awaitable[None]],
+        most: int,
+        pollers: int,
+    ) -> None:
+        self._poll = poll
+        self._handle = handle
+        self._slots = asyncio.Semaphore(most)
+        self._stopping = False
+        self._handling: set[asyncio.Task[None]] = set()
+        self._pollers = [asyncio.create_task(self._loop()) for _ in range(min(most, pollers))]
+
+    async def _loop(self) -> None:
+        while not self._stopping:
+            await self._slots.acquire()
+            try:
+                found = await self._poll()
+            except ServiceError as problem:
+                self._slots.release()
+                if self._stopping or not problem.retryable:
+                    raise
+                LOG.warning("a worker cannot poll: %s", problem)
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            except BaseException:
+                self._slots.release()
+                raise
+            if found is None:
+                self._slots.release()
+                continue
+            task = asyncio.create_task(self._one(found))
+            self._handling.add(task)
+            task.add_done_callback(self._handling.discard)
+
+    async def _one(self, found: T) -> None:
+        try:
+            await self._handle(found)
+        except Exception:
+            LOG.exception("a fault of the worker itself")
+        finally:
+            self._slots.release()
+
+    def stop(self) -> None:
+        """Take nothing more; the polls have to be ended by the service."""
+        self._stopping = True
+
+    async def polls_ended(self) -> None:
+        """Wait until no poll is open."""
+        for result in await asyncio.gather(*self._pollers, return_exceptions=True):
+            if isinstance(result, Exception) and not isinstance(result, ServiceError):
+                LOG.error("a poller ended by a fault", exc_info=result)
+
+    async def finish(self, within_s: float | None) -> None:
+        """Wait for what is being handled, and cancel what takes longer than *within_s*."""
+        if self._handling:
+            _, late = await asyncio.wait(self._handling, timeout=within_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+
+class Worker:
+    """Runs the code of workflows and activities, inside ``async with`` or by `run`.
+
+    Args:
+        client: from `monkit_workflow.connect`; it is opened if it is not open.
+        task_queue: whose tasks it takes.
+        workflows: classes and functions marked with ``@workflow.define``.
+        activities: functions and bound methods marked with ``@activity.define``.
+        guard: what happens when workflow code calls what differs from replay to
+            replay: ``refuse``, ``warn`` or ``off``.
+        max_activities: how many attempts may run at a time.
+        max_workflow_tasks: how many workflow tasks may be answered at a time.
+        threads: how many threads run workflow code.
+        cache: how many runs are kept in memory between their tasks; others are
+            rebuilt from their history.
+        deadlock_after: processor time that workflow code may use in one go;
+            ``None`` switches the watch off.
+        grace: how long attempts may go on when the worker stops.
+
+    Raises:
+        TypeError: something is no workflow or no activity.
+        ValueError: two have the same name.
+        GuardError: workflow code refers to a clock or the like that cannot be guarded at run time.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        task_queue: str,
+        *,
+        workflows: Iterable[Any] = (),
+        activities: Iterable[Callable[..., Any]] = (),
+        guard: Mode = "refuse",
+        max_activities: int = 100,
+        max_workflow_tasks: int = 100,
+        threads: int = 4,
+        cache: int = 10_000,
+        deadlock_after: timedelta | None = timedelta(seconds=2),
+        grace: timedelta = timedelta(0),
+    ) -> None:
+        self._client = client
+        self._queue = task_queue
+        self._workflows = _by_name("workflow", map(workflow_definition, workflows))
+        self._activities = _by_name("activity", map(activity_definition, activities))
+        if not self._workflows and not self._activities:
+            raise ValueError("a worker needs workflows= or activities=")
+        self._guard: Mode = guard
+        self._max_activities = max_activities
+        self._max_workflow_tasks = max_workflow_tasks
+        self._threads = threads
+        self._cache = cache
+        self._deadlock_after = deadlock_after
+        self._grace_s = grace.total_seconds()
+        self._stack: AsyncExitStack | None = None
+        self.identity = f"{client.identity}@{uuid4().hex[:8]}"
+        self._inspect()
+
+    def _inspect(self) -> None:
+        found = [line for item in self._workflows.values() for line in inspect_globals(item.subject)]
+        if not found or self._guard == "off":
+            return
+        text = "workflow code refers to what differs from replay to replay:\n" + "\n".join(found)
+        if self._guard == "refuse":
+            raise GuardError(text)
+        warnings.warn(text, GuardWarning, stacklevel=3)
+
+    async def __aenter__(self) -> Worker:
+        if self._stack is not None:
+            raise RuntimeError("this worker runs already")
+        async with AsyncExitStack() as stack:
+            service = await stack.enter_async_context(self._client.service)
+            stack.enter_context(installed())
+            pumps: list[_Pump[Any]] = []
+            if self._workflows:
+                slices = SliceRunner(self._threads, self._guard, self._deadlock_after)
+                stack.callback(slices.close)
+                runner = WorkflowRunner(service, self._client.converter, self._workflows, slices, self._cache)
+                stack.push_async_callback(runner.close)
+                pumps.append(
+                    _Pump(
+                        lambda: service.poll_workflow_task(self._queue, self.identity),
+                        runner.handle,
+                        self._max_workflow_tasks,
+                        pollers=8,
+                    )
+                )
+            if self._activities:
+                attempts = ActivityRunner(service, self._client.converter, self._activities, self._max_activities)
+                stack.callback(attempts.close)
+                pumps.append(
+                    _Pump(
+                        lambda: service.poll_activity_task(self._queue, self.identity),
+                        attempts.handle,
+                        self._max_activities,
+                        pollers=8,
+                    )
+                )
+            stack.push_async_callback(self._stop, pumps)
+            self._stack = stack.pop_all()
+        return self
+
+    async def _stop(self, pumps: list[_Pump[Any]]) -> None:
+        """First no new tasks, then the ends of those that run."""
+        for pump in pumps:
+            pump.stop()
+        try:
+            await self._client.service.stop_polling(self.identity)
+        except ServiceError as problem:
+            LOG.warning("the service was gone when the worker stopped: %s", problem)
+        for pump in pumps:
+            await pump.polls_ended()
+        for pump in pumps:
+            await pump.finish(self._grace_s)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            await stack.aclose()
+
+    async def run(self) -> None:
+        """Work until cancelled, for programs that do nothing else."""
+        async with self:
+            await asyncio.get_running_loop().create_future()
+
+
+def _by_name(kind: str, definitions: Iterable[T]) -> dict[str, T]:
+    found: dict[str, T] = {}
+    for definition in definitions:
+        name: str = definition.name  # type: ignore[attr-defined]
+        if name in found:
+            raise ValueError(f"two of this worker's definitions are the {kind} {name!r}; give one another name=")
+        found[name] = definition
+    return found

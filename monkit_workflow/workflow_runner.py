@@ -1,0 +1,187 @@
+"""A worker's workflow side: runs kept in memory, brought up to date task by task."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
+
+from monkit_workflow.converter import Converter
+from monkit_workflow.definitions import WorkflowDefinition
+from monkit_workflow.errors import NotFound, ServiceError
+from monkit_workflow.execution import BEHAVIOUR, Answer, Execution
+from monkit_workflow.failures import to_failure
+from monkit_workflow.history import Event
+from monkit_workflow.payload import Payload
+from monkit_workflow.replay import find_workflow
+from monkit_workflow.service import Service, WorkflowTask
+from monkit_workflow.slices import SliceRunner
+
+__all__ = ["WorkflowRunner"]
+
+LOG = logging.getLogger("monkit_workflow.worker")
+
+
+class _Run:
+    """A run that this worker knows. Its lock is held by whoever is inside."""
+
+    __slots__ = ("execution", "lock")
+
+    def __init__(self) -> None:
+        self.execution: Execution | None = None
+        self.lock = asyncio.Lock()
+
+
+class WorkflowRunner:
+    """Answers workflow tasks and queries."""
+
+    def __init__(
+        self,
+        service: Service,
+        converter: Converter,
+        definitions: Mapping[str, WorkflowDefinition],
+        slices: SliceRunner,
+        most_cached: int,
+    ) -> None:
+        self._service = service
+        self._converter = converter
+        self._definitions = definitions
+        self._slices = slices
+        self._most_cached = most_cached
+        self._runs: OrderedDict[str, _Run] = OrderedDict()
+
+    async def handle(self, task: WorkflowTask) -> None:
+        """Answer one task. Never raises for what code or service do; a fault here is logged."""
+        run = self._runs.get(task.run_id)
+        if run is None:
+            run = self._runs[task.run_id] = _Run()
+        self._runs.move_to_end(task.run_id)
+        async with run.lock:
+            try:
+                if task.query is not None:
+                    await self._answer_query(run, task)
+                else:
+                    await self._answer(run, task)
+            except NotFound:
+                await self._evict(task.run_id, run)  # the task timed out or the run was ended meanwhile
+            except ServiceError as problem:
+                LOG.warning("the answer for workflow %s was not taken: %s", task.workflow_id, problem)
+                await self._evict(task.run_id, run)
+        await self._trim()
+
+    async def _answer(self, run: _Run, task: WorkflowTask) -> None:
+        try:
+            answer = await self._advance(run, task)
+        except ServiceError:
+            raise
+        except Exception as error:
+            LOG.error(
+                "workflow %s (%s, run %s): its task failed, it waits for a mended worker",
+                task.workflow_id,
+                task.workflow_type,
+                task.run_id,
+                exc_info=error,
+            )
+            await self._evict(task.run_id, run)
+            await self._service.fail_workflow_task(task.token, to_failure(error, self._converter))
+            return
+        await self._service.complete_workflow_task(task.token, list(answer.commands), BEHAVIOUR)
+        if answer.closing is not None:
+            await self._evict(task.run_id, run)
+
+    async def _advance(self, run: _Run, task: WorkflowTask) -> Answer:
+        """Bring the run up to date and let its code run until it waits."""
+        events = await self._news(run, task)
+        execution = run.execution
+        if execution is None:
+            execution = self._fresh(task)
+        run.execution = None  # whoever is inside when it fails leaves nothing behind
+        name = f"workflow {task.workflow_id} ({task.workflow_type})"
+        try:
+            answer = await self._slices.run(name, partial(execution.feed, events), task.timeout_ns)
+        except BaseException:
+            run.execution = execution
+            raise
+        run.execution = execution
+        if answer is None:
+            raise RuntimeError(f"{name}: the task has no open workflow task at its end")
+        return answer
+
+    async def _news(self, run: _Run, task: WorkflowTask) -> list[Event]:
+        """The events that the execution has not seen; all of them if it has to begin anew."""
+        events = task.events
+        execution = run.execution
+        if execution is not None:
+            if events[0].id <= execution.next_id <= events[-1].id:
+                return [event for event in events if event.id >= execution.next_id]
+            await self._evict(task.run_id, run)
+        if events[0].id == 1:
+            return list(events)
+        committed = await self._service.history(task.workflow_id, task.run_id)
+        last = committed[-1].id if committed else 0
+        return [*committed, *(event for event in events if event.id > last)]
+
+    def _fresh(self, task: WorkflowTask) -> Execution:
+        definition = find_workflow(self._definitions, task.workflow_type)
+        return Execution(
+            definition,
+            self._converter,
+            workflow_id=task.workflow_id,
+            run_id=task.run_id,
+            namespace=self._service.namespace,
+        )
+
+    async def _answer_query(self, run: _Run, task: WorkflowTask) -> None:
+        assert task.query is not None
+        try:
+            execution = run.execution
+            if execution is None:
+                execution = self._fresh(task)
+                history = await self._service.history(task.workflow_id, task.run_id)
+                await self._slices.run("a query's replay", partial(execution.feed, history), task.timeout_ns)
+                run.execution = execution
+            result: Payload | None = await self._slices.run(
+                f"query {task.query.name!r}", partial(execution.query, task.query.name, task.query.input)
+            )
+        except ServiceError as error:
+            from monkit_workflow.errors import QueryFailed
+
+            if not isinstance(error, QueryFailed):
+                raise
+            await self._service.answer_query(task.token, None, to_failure(error, self._converter))
+        except Exception as error:
+            await self._evict(task.run_id, run)
+            await self._service.answer_query(task.token, None, to_failure(error, self._converter))
+        else:
+            await self._service.answer_query(task.token, result)
+
+    async def _evict(self, run_id: str, run: _Run) -> None:
+        """Forget a run whose lock is held, and end its coroutines."""
+        execution, run.execution = run.execution, None
+        if self._runs.get(run_id) is run and not _is_wanted(run):
+            del self._runs[run_id]
+        if execution is not None:
+            await self._slices.run("clean-up", execution.close)
+
+    async def _trim(self) -> None:
+        """Keep the cache within its bound: those unused for longest go."""
+        while len(self._runs) > self._most_cached:
+            run_id, run = next(iter(self._runs.items()))
+            if run.lock.locked():
+                return
+            async with run.lock:
+                await self._evict(run_id, run)
+
+    async def close(self) -> None:
+        """Forget all runs."""
+        while self._runs:
+            run_id, run = self._runs.popitem()
+            async with run.lock:
+                await self._evict(run_id, run)
+
+
+def _is_wanted(run: _Run) -> bool:
+    """Whether somebody waits for the lock: who comes next must find the same run."""
+    return bool(getattr(run.lock, "_waiters", None))
