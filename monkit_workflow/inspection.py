@@ -195,8 +195,7 @@ def _chains(code: CodeType, variables: dict[str, Any], closure: dict[str, Any]) 
             # "NULL + name": the interpreter's way to say that a global is called.
             chain.called = pushed or instruction.argrepr != instruction.argval
         pushed = name == "PUSH_NULL" and not _NULL_COMES_AFTER
-    if chain is not None:
-        yield chain
+    # No chain is left over: code never ends with a load.
 
 
 def _loaded(

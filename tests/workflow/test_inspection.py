@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import linecache
 import textwrap
 from collections.abc import Callable
 from itertools import count
@@ -215,8 +216,8 @@ def test_lifted_block_is_left_out_and_what_follows_it_is_not(load: Load) -> None
         def run(workflow):
             with unguarded():
                 started = datetime.now(), roll()
-            with open(workflow) as file:
-                file.read()
+            with workflow:
+                pass
             return datetime.now()
         """)
     assert [sentence[:9] for sentence in inspect_globals(module.run)] == ["orders:12"]
@@ -226,6 +227,25 @@ def test_code_without_source_is_looked_through_as_well() -> None:
     variables: dict[str, Any] = {"__name__": "orders"}
     exec("from time import time\ndef run():\n    return time()\n", variables)
     assert len(inspect_globals(variables["run"])) == 1
+
+
+def test_variable_that_is_not_assigned_yet_is_passed_over(load: Load) -> None:
+    module = load("""
+        def make():
+            def run(): return later()
+            return run
+            later = 1
+        run = make()
+        """)
+    assert inspect_globals(module.run) == []
+
+
+def test_source_that_no_longer_parses_lifts_nothing(load: Load) -> None:
+    module = load("from time import time\ndef run(side_effect): return side_effect(time)\n")
+    assert inspect_globals(module.run) == []
+    Path(module.run.__code__.co_filename).write_text("half of an edi(\n" * 9)
+    linecache.checkcache()
+    assert len(inspect_globals(module.run)) == 1
 
 
 def test_search_is_bounded(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
