@@ -22,6 +22,7 @@ __all__ = [
     "Dialect",
     "Row",
     "Table",
+    "attributes_at",
     "common_table",
     "make_event",
     "scheduled_activity",
@@ -93,12 +94,21 @@ def make_event(fields: Fields, row: Row, time_ns: int, key: str) -> Event:
     Raises:
         HistoryFormatError: it has no attributes, or one of them cannot be read.
     """
-    if fields.get(key) is None:
-        raise fields.bad(key, None, "the attributes of the event; the file may be cut or shortened")
-    attributes = fields.at(key)
+    attributes = attributes_at(fields, key)
     kind, columns = row
     values = {name: read(attributes) for name, read in columns.items()}
     return kind(id=fields.integer("eventId"), time_ns=time_ns, **values)
+
+
+def attributes_at(fields: Fields, key: str) -> Fields:
+    """The event's attributes; even an event without any has an empty object there.
+
+    Raises:
+        HistoryFormatError: there is nothing at *key*.
+    """
+    if fields.get(key) is None:
+        raise fields.bad(key, None, "the attributes of the event; the file may be cut or shortened")
+    return fields.at(key)
 
 
 def timeout_kind(fields: Fields, key: str, default: TimeoutKind = "start_to_close") -> TimeoutKind:

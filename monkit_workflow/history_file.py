@@ -123,8 +123,7 @@ def _raw_events(document: Any) -> list[Any]:
     """The array of events of a foreign file; answers of Temporal's service have it inside a history."""
     events = document
     for key in ("history", "events"):
-        if isinstance(events, dict) and key in events:
-            events = events[key]
+        events = events.get(key, events) if isinstance(events, dict) else events
     if not isinstance(events, list):
         raise HistoryFormatError(f"found {describe(document)} without an array of events, expected {_FORMS}")
     if not events:
@@ -138,8 +137,7 @@ def _ours(data: bytes, document: dict[str, Any]) -> RecordedHistory:
         problem = f"found version {describe(version)} of our form, expected {_VERSION}"
         raise HistoryFormatError(f"{problem}; a later monkit_workflow may have written it")
     raw = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    if not isinstance(document.get("events"), list):
-        raise HistoryFormatError(f"found {describe(document.get('events'))} as events, expected an array")
+    _raw_events(document)
     ids = [document.get("workflow_id", ""), document.get("run_id", "")]
     if not all(isinstance(item, str) for item in ids):
         raise HistoryFormatError("found a workflow_id or run_id that is no string, expected strings")
@@ -165,9 +163,7 @@ def _located(error: ValueError, raw_events: list[Any]) -> HistoryFormatError:
 def _recorded(events: tuple[Event, ...], workflow_id: str = "", run_id: str = "") -> RecordedHistory:
     for index, event in enumerate(events):
         if event.id != index + 1:
-            problem = (
-                f"found id {event.id}, expected {index + 1}: ids count from 1, so events are missing or out of order"
-            )
+            problem = f"found id {event.id}, expected {index + 1}: events are missing or out of order"
             raise HistoryFormatError(f"{problem}; save the whole history of the run", index, event.id, "id")
     if not run_id and isinstance(events[0], WorkflowExecutionStarted):
         run_id = events[0].run_id

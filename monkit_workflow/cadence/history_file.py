@@ -8,7 +8,15 @@ from monkit_workflow import history
 from monkit_workflow.cadence.markers import marker
 from monkit_workflow.cadence.values import Thrift
 from monkit_workflow.foreign import Fields, clamped, read_each
-from monkit_workflow.foreign_events import Column, Table, common_table, make_event, scheduled_activity, timeout_kind
+from monkit_workflow.foreign_events import (
+    Column,
+    Table,
+    attributes_at,
+    common_table,
+    make_event,
+    scheduled_activity,
+    timeout_kind,
+)
 from monkit_workflow.history import Event, MarkerRecorded, OtherEvent
 from monkit_workflow.payload import Failure
 
@@ -88,7 +96,7 @@ def _read(fields: Fields) -> Event:
     time_ns = clamped(fields.integer("timestamp"))
     key = f"{name[0].lower()}{name[1:]}EventAttributes"
     if name == "MarkerRecorded":
-        return MarkerRecorded(id=fields.integer("eventId"), time_ns=time_ns, **marker(fields.at(key)))
+        return MarkerRecorded(id=fields.integer("eventId"), time_ns=time_ns, **marker(attributes_at(fields, key)))
     name = _OUR_TASK + name.removeprefix(_TASK) if name.startswith(_TASK) else name
     if name not in _TABLE:
         return OtherEvent(id=fields.integer("eventId"), time_ns=time_ns, name=name)

@@ -10,7 +10,7 @@ from typing import Any
 
 from monkit_workflow import history
 from monkit_workflow.foreign import Fields, read_each
-from monkit_workflow.foreign_events import Table, common_table, make_event, timeout_kind
+from monkit_workflow.foreign_events import Table, attributes_at, common_table, make_event, timeout_kind
 from monkit_workflow.history import Event, MarkerRecorded, OtherEvent
 from monkit_workflow.temporal.markers import marker
 from monkit_workflow.temporal.values import Protobuf
@@ -90,7 +90,7 @@ def _read(fields: Fields) -> Event:
     time_ns = _PROTOBUF.moment(fields, "eventTime")
     key = f"{name[0].lower()}{name[1:]}EventAttributes"
     if name == "MarkerRecorded":
-        return MarkerRecorded(id=fields.integer("eventId"), time_ns=time_ns, **marker(fields.at(key)))
+        return MarkerRecorded(id=fields.integer("eventId"), time_ns=time_ns, **marker(attributes_at(fields, key)))
     if name not in _TABLE:
         return OtherEvent(id=fields.integer("eventId"), time_ns=time_ns, name=name)
     return make_event(fields, _TABLE[name], time_ns, key)
