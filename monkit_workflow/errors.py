@@ -25,6 +25,7 @@ __all__ = [
     "Deadlock",
     "FailureError",
     "GuardError",
+    "HistoryFormatError",
     "MissingTimeout",
     "Nondeterminism",
     "NotFound",
@@ -242,3 +243,26 @@ class Deadlock(WorkerError):
 
 class MissingTimeout(WorkerError):
     """A required time-out was not given."""
+
+
+class HistoryFormatError(WorkflowError, ValueError):
+    """A history file cannot be read.
+
+    ``index`` is the place of the event in the file, from 0, and ``event_id``
+    what the event says its id is, both ``None`` where the file as a whole is
+    wrong; ``field`` is the path of the field inside the event.
+    """
+
+    def __init__(self, problem: str, index: int | None = None, event_id: int | None = None, field: str = "") -> None:
+        super().__init__(problem, index, event_id, field)
+        self.problem = problem
+        self.index = index
+        self.event_id = event_id
+        self.field = field
+
+    def __str__(self) -> str:
+        if self.index is None:
+            return self.problem
+        number = "no id" if self.event_id is None else f"id {self.event_id}"
+        field = f", field {self.field}" if self.field else ""
+        return f"event at index {self.index} ({number}){field}: {self.problem}"

@@ -1,0 +1,1 @@
+"""What monkit_workflow knows of Cadence: its history files."""
