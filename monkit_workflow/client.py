@@ -26,7 +26,6 @@ from monkit_workflow.history import (
     IdReuse,
     WorkflowExecutionCanceled,
     WorkflowExecutionCompleted,
-    WorkflowExecutionContinuedAsNew,
     WorkflowExecutionFailed,
     WorkflowExecutionTerminated,
     WorkflowExecutionTimedOut,
@@ -212,9 +211,7 @@ class Client:
         self, workflow: str, /, *args: Any, returns: type[R], **options: Unpack[StartOptions]
     ) -> WorkflowHandle[R]: ...
     @overload
-    async def start(
-        self, workflow: str, /, *args: Any, **options: Unpack[StartOptions]
-    ) -> WorkflowHandle[Any]: ...
+    async def start(self, workflow: str, /, *args: Any, **options: Unpack[StartOptions]) -> WorkflowHandle[Any]: ...
     async def start(  # type: ignore[misc]  # mypy does not see that Any takes Ts
         self,
         workflow: Any,
@@ -280,9 +277,7 @@ class Client:
     @overload
     def handle(self, id: str, *, run_id: str = "") -> WorkflowHandle[Any]: ...
     @overload
-    def handle(
-        self, id: str, *, run_id: str = "", workflow: Callable[..., Awaitable[R]]
-    ) -> WorkflowHandle[R]: ...
+    def handle(self, id: str, *, run_id: str = "", workflow: Callable[..., Awaitable[R]]) -> WorkflowHandle[R]: ...
     def handle(self, id: str, *, run_id: str = "", workflow: Any = None) -> WorkflowHandle[Any]:
         """Find a workflow again; nothing is asked of the service yet.
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from monkit_workflow.channels import Channel
 from monkit_workflow.converter import signature
 from monkit_workflow.definitions import Handler
+from monkit_workflow.guard import unguarded
 from monkit_workflow.info import WorkflowInfo, moment
 from monkit_workflow.options import nanoseconds
 from monkit_workflow.runtime import current
@@ -151,7 +152,7 @@ def side_effect(function: Callable[[], T]) -> T:
     """
     runtime = current()
     try:
-        value: T = runtime.recorded.side_effect(function, signature(function).result)
+        value: T = runtime.recorded.side_effect(_outside(function), signature(function).result)
     except Exception as problem:
         runtime.abort(problem)
         raise
@@ -162,11 +163,21 @@ def mutable_side_effect(key: str, function: Callable[[], T]) -> T:
     """What *function* returns now, recorded only when it differs from what it returned before for *key*."""
     runtime = current()
     try:
-        value: T = runtime.recorded.mutable_side_effect(key, function, signature(function).result)
+        value: T = runtime.recorded.mutable_side_effect(key, _outside(function), signature(function).result)
     except Exception as problem:
         runtime.abort(problem)
         raise
     return value
+
+
+def _outside(function: Callable[[], T]) -> Callable[[], T]:
+    """*function* without the guard: its result is recorded."""
+
+    def call() -> T:
+        with unguarded():
+            return function()
+
+    return call
 
 
 async def as_completed(awaitables: Iterable[Awaitable[T]]) -> AsyncIterator[T]:

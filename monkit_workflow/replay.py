@@ -77,13 +77,13 @@ def replay(
     converter = converter or JsonConverter()
     definitions = {(found := workflow_definition(item)).name: found for item in workflows}
     definition = find_workflow(definitions, type_of(recorded.events))
-    execution = Execution(
-        definition, converter, workflow_id=recorded.workflow_id, run_id=recorded.run_id
-    )
+    execution = Execution(definition, converter, workflow_id=recorded.workflow_id, run_id=recorded.run_id)
     with installed():
         try:
-            with guarding(guard):
+            with guarding(guard) as guarded:
                 answer = execution.feed(recorded.events)
+            if guarded.refused is not None:
+                raise guarded.refused
             closing = execution.closing
             result = None
             if isinstance(closing, CompleteWorkflowExecution) and closing.result is not None:

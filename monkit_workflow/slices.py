@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from monkit_workflow.errors import Deadlock
 from monkit_workflow.guard import Mode, guarding
@@ -94,8 +94,11 @@ class SliceRunner:
         with self._lock:
             self._running.add(job)
         try:
-            with guarding(self._guard):
-                return call()
+            with guarding(self._guard) as guarded:
+                result = call()
+            if guarded.refused is not None:
+                raise guarded.refused  # the program's own `except Exception` swallowed it
+            return result
         except _Interrupt:
             raise Deadlock(job.reason) from None
         finally:
@@ -135,6 +138,6 @@ def _debugged() -> bool:
     return sys.gettrace() is not None or "pydevd" in sys.modules or "debugpy" in sys.modules
 
 
-def _forget(future: asyncio.Future[object]) -> None:
+def _forget(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
         future.exception()

@@ -17,6 +17,7 @@ from monkit_workflow.client import Client
 from monkit_workflow.definitions import activity_definition, workflow_definition
 from monkit_workflow.errors import GuardError, ServiceError
 from monkit_workflow.guard import GuardWarning, Mode, installed
+from monkit_workflow.guard_callers import own
 from monkit_workflow.inspection import inspect_globals
 from monkit_workflow.slices import SliceRunner
 from monkit_workflow.workflow_runner import WorkflowRunner
@@ -153,6 +154,8 @@ class Worker:
         self._inspect()
 
     def _inspect(self) -> None:
+        for item in self._workflows.values():
+            own(item.subject.__module__)  # also when it is installed as a package
         found = [line for item in self._workflows.values() for line in inspect_globals(item.subject)]
         if not found or self._guard == "off":
             return

@@ -32,6 +32,7 @@ from monkit_workflow.calls import (
 )
 from monkit_workflow.channels import Channel
 from monkit_workflow.declarations import define, query, run, signal, update, validator
+from monkit_workflow.guard import unguarded
 from monkit_workflow.info import WorkflowInfo
 from monkit_workflow.primitives import (
     as_completed,
@@ -83,6 +84,7 @@ __all__ = [
     "sleep",
     "start_activity",
     "start_child",
+    "unguarded",
     "update",
     "uuid4",
     "validator",
