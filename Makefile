@@ -9,13 +9,16 @@ PROMETHEUS := /usr/bin/prometheus
 USUAL := not browser and not service and not slow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint type format golden docs bench bench-check wheel clean
+.PHONY: help demo demo-workflow test test-all lint type format golden docs bench bench-check wheel clean
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(DEMO)/ready ## start the monitored reverse proxy with traffic; its port is localhost:9000
 	@exec $(DEMO)/bin/python examples/vlite.py --demo
+
+demo-workflow: $(DEMO)/ready ## an order as a durable workflow; its worker is killed twice, and the order is delivered
+	@exec $(DEMO)/bin/python examples/order.py demo --database $(DEMO)/order.db
 
 test: $(DEV)/ready ## all tests that need Python packages only
 	$(RUN) pytest -n auto -m "$(USUAL)"

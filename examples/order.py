@@ -53,46 +53,53 @@ class Delivered:
 # Activities: everything that touches the world. Here the world is a file beside the database.
 
 
-class Shop:
+class Books:
     """Books of the shop: each line is something that really happened."""
 
-    def __init__(self, books: Path) -> None:
-        self._books = books
+    path = Path("order.books")
 
-    def _entries(self) -> list[dict[str, str]]:
-        return [json.loads(line) for line in self._books.read_text().splitlines()] if self._books.exists() else []
+    def entries(self) -> list[dict[str, str]]:
+        """What happened so far."""
+        return [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
 
-    def book(self, what: str, order_id: str, detail: str) -> str:
+    def once(self, what: str, order_id: str, detail: str) -> str:
         """Do something once: an order's second attempt finds what the first one did."""
-        for entry in self._entries():
+        for entry in self.entries():
             if entry["what"] == what and entry["order"] == order_id:
                 return entry["detail"]
-        with self._books.open("a") as file:
+        with self.path.open("a") as file:
             file.write(json.dumps({"what": what, "order": order_id, "detail": detail}) + "\n")
             file.flush()
             os.fsync(file.fileno())
         print(f"  {what}: {detail}", flush=True)
         return detail
 
-    @activity.define
-    async def charge(self, order_id: str, cents: int) -> str:
-        """Take the money; the order id is the key by which the bank knows a repeated request."""
-        return self.book("charged", order_id, f"receipt {order_id}-1, {cents / 100:.2f}")
 
-    @activity.define
-    async def refund(self, order_id: str, receipt: str) -> str:
-        """Give it back."""
-        return self.book("refunded", order_id, receipt)
+books = Books()
 
-    @activity.define
-    async def call_courier(self, order_id: str) -> str:
-        """Find somebody with a bicycle."""
-        return self.book("courier", order_id, "Ada, bicycle 7")
 
-    @activity.define
-    async def hand_over(self, order_id: str, courier: str) -> str:
-        """At the door."""
-        return self.book("delivered", order_id, f"{courier} rang the bell")
+@activity.define
+async def charge(order_id: str, cents: int) -> str:
+    """Take the money; the order id is the key by which the bank knows a repeated request."""
+    return books.once("charged", order_id, f"receipt {order_id}-1, {cents / 100:.2f}")
+
+
+@activity.define
+async def refund(order_id: str, receipt: str) -> str:
+    """Give it back."""
+    return books.once("refunded", order_id, receipt)
+
+
+@activity.define
+async def call_courier(order_id: str) -> str:
+    """Find somebody with a bicycle."""
+    return books.once("courier", order_id, "Ada, bicycle 7")
+
+
+@activity.define
+async def hand_over(order_id: str, courier: str) -> str:
+    """At the door."""
+    return books.once("delivered", order_id, f"{courier} rang the bell")
 
 
 @workflow.define
@@ -102,11 +109,9 @@ class Delivery:
     @workflow.run
     async def run(self, order_id: str) -> str:
         """Call a courier, let them ride, hand the order over."""
-        courier = await workflow.execute_activity(
-            "call_courier", order_id, returns=str, start_to_close=SOON, retry=PATIENT
-        )
+        courier = await workflow.execute_activity(call_courier, order_id, start_to_close=SOON, retry=PATIENT)
         await workflow.sleep(timedelta(seconds=1))  # the ride; it might take days
-        await workflow.execute_activity("hand_over", order_id, courier, start_to_close=SOON, retry=PATIENT)
+        await workflow.execute_activity(hand_over, order_id, courier, start_to_close=SOON, retry=PATIENT)
         return courier
 
 
@@ -123,10 +128,8 @@ class OrderWorkflow:
     async def run(self, order: Order) -> Delivered:
         """The whole flow. When a step fails, what was done before is undone."""
         async with workflow.Saga() as saga:
-            receipt = await workflow.execute_activity(
-                "charge", order.id, order.cents, returns=str, start_to_close=SOON, retry=PATIENT
-            )
-            saga.add(workflow.execute_activity, "refund", order.id, receipt, start_to_close=SOON, retry=PATIENT)
+            receipt = await workflow.execute_activity(charge, order.id, order.cents, start_to_close=SOON, retry=PATIENT)
+            saga.add(workflow.execute_activity, refund, order.id, receipt, start_to_close=SOON, retry=PATIENT)
             self._state = "charged"
 
             await workflow.wait_condition(lambda: self._answer is not None, timeout=timedelta(minutes=10))
@@ -162,16 +165,16 @@ class OrderWorkflow:
 # The process: a worker, and the people of the kitchen.
 
 
-async def kitchen(handle: WorkflowHandle[Delivered], shop: Shop, order: Order) -> None:
+async def kitchen(handle: WorkflowHandle[Delivered], order: Order) -> None:
     """The people: they look at the order and press buttons, as often as they have to."""
     while True:
         state = await handle.query(OrderWorkflow.state)
         if state == "charged":
-            shop.book("accepted", order.id, "not today" if order.refused else ", ".join(order.dishes))
+            books.once("accepted", order.id, "not today" if order.refused else ", ".join(order.dishes))
             await handle.signal(OrderWorkflow.kitchen_answers, not order.refused)
         elif state == "accepted":
             await asyncio.sleep(0.5)  # they cook
-            shop.book("cooked", order.id, "smells good")
+            books.once("cooked", order.id, "smells good")
             await handle.signal(OrderWorkflow.dishes_are_ready)
         elif state in ("cooked", "delivered"):
             return
@@ -196,14 +199,14 @@ async def find_or_start(client: Client, order: Order) -> WorkflowHandle[Delivere
 
 async def work(database: Path, order: Order) -> int:
     """Run a worker until the order is over; 0 if it was delivered."""
-    shop = Shop(database.with_suffix(".books"))
-    activities = [shop.charge, shop.refund, shop.call_courier, shop.hand_over]
+    books.path = database.with_suffix(".books")
+    activities = [charge, refund, call_courier, hand_over]
     async with (
         connect(f"sqlite:///{database}") as client,
         Worker(client, QUEUE, workflows=[OrderWorkflow, Delivery], activities=activities),
     ):
         handle = await find_or_start(client, order)
-        people = asyncio.create_task(kitchen(handle, shop, order))
+        people = asyncio.create_task(kitchen(handle, order))
         try:
             delivered = await handle.result()
         except WorkflowFailed as failure:
@@ -240,8 +243,8 @@ def demo(database: Path, kills: list[str]) -> int:
         print(f"worker {number} starts", flush=True)
         if run_and_kill(command, after):
             break
-    books = [json.loads(line) for line in database.with_suffix(".books").read_text().splitlines()]
-    charged = sum(entry["what"] == "charged" for entry in books)
+    books.path = database.with_suffix(".books")
+    charged = sum(entry["what"] == "charged" for entry in books.entries())
     print(f"{len(kills)} workers were killed; the customer was charged {charged} time.")
     return 0 if charged == 1 else 1
 

@@ -10,8 +10,8 @@ stayed in memory and one that is rebuilt take the same path.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -96,6 +96,8 @@ class Execution:
         self.closing: Command | None = None
         """How the code ended the run, ``None`` while it goes on."""
         self.runtime = Runtime(definition, converter)
+        self._context = Context()
+        """Of the run: what its code sets there is not seen by other runs on the same thread."""
         self._names = (namespace, workflow_id, run_id)
         self._definition = definition
         self._converter = converter
@@ -116,6 +118,9 @@ class Execution:
             ValueError: the events do not begin with `next_id` or have a gap.
             Exception: what the code raised; the workflow task fails with it.
         """
+        return self._context.run(self._feed, events)
+
+    def _feed(self, events: Sequence[Event]) -> Answer | None:
         for event in events:
             if event.id != self.next_id:
                 raise ValueError(f"event {event.id} came where {self.next_id} was expected")
@@ -176,7 +181,7 @@ class Execution:
             )
         runtime.loop.now_ns = started.time_ns
         runtime.preload(batch, started.id)
-        with self._inside():
+        with self.runtime.loop.entered():
             for event in self._incoming:
                 self._apply(event)
             self._incoming.clear()
@@ -208,15 +213,10 @@ class Execution:
         Raises:
             Exception: as `feed`.
         """
-        with self._inside():
+        with self.runtime.loop.entered():
             self.runtime.end_local_activity(activity.machine, value, failure, attempt)
             self._run()
         return self.answer()
-
-    @contextmanager
-    def _inside(self) -> Iterator[None]:
-        with self.runtime.loop.entered():
-            yield
 
     # What happens to a run.
 
@@ -359,7 +359,7 @@ class Execution:
             raise QueryFailed(f"the workflow {self._definition.name!r} has no query {name!r}; it has: {known}")
         runtime.read_only = True
         try:
-            with self._inside():
+            with self.runtime.loop.entered():
                 values = handler.signature.decode(self._converter, arguments)
                 bound = (self._instance,) if handler.name in self._definition.queries else ()
                 return self._result(handler.function(*bound, *values))
@@ -376,7 +376,7 @@ class Execution:
         """End the code's coroutines here and now; nothing that they do in their clean-up counts."""
         runtime = self.runtime
         runtime.read_only = True
-        with self._inside():
+        with self.runtime.loop.entered():
             runtime.loop.close()
 
 

@@ -74,6 +74,9 @@ _THREAD = Rule(
     "what it does is outside the order that a replay follows",
     "use tasks of asyncio, or move the call into an activity",
 )
+_ORDER = Rule(
+    "nobody", "it begins coroutines in an order that differs from replay to replay", "use workflow.as_completed(...)"
+)
 _PROCESS = Rule("nobody", "a replay would start it again", "move the call into an activity")
 
 DATETIME_RULE = _CLOCK
@@ -129,6 +132,7 @@ NAMES: tuple[Name, ...] = (
     *_method("concurrent.futures.process", "ProcessPoolExecutor.submit", _PROCESS, "ProcessPoolExecutor.submit"),
     *_method("multiprocessing.process", "BaseProcess.start", _PROCESS, "multiprocessing.Process.start"),
     *_method("subprocess", "Popen.__init__", _PROCESS, "subprocess.Popen"),
+    *_names("asyncio", _ORDER, "as_completed"),
     *_names("os", _PROCESS, "system fork forkpty posix_spawn posix_spawnp execv execve"),
 )
 """Every patched name. One that this Python or system lacks is passed over."""

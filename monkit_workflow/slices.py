@@ -22,10 +22,14 @@ from typing import Any, TypeVar
 from monkit_workflow.errors import Deadlock
 from monkit_workflow.guard import Mode, guarding
 
-__all__ = ["SliceRunner"]
+__all__ = ["SliceRunner", "Stuck"]
 
 T = TypeVar("T")
 _STACK_FRAMES = 8
+
+
+class Stuck(Deadlock):
+    """The slice is blocked and still on its thread: nobody else may touch what it works on."""
 
 
 class _Interrupt(BaseException):
@@ -70,7 +74,8 @@ class SliceRunner:
         """Call *call* on a thread, guarded; *name* tells it in errors.
 
         Raises:
-            Deadlock: it used up its processor time, or *timeout_ns* passed.
+            Deadlock: it used up its processor time.
+            Stuck: *timeout_ns* passed.
             Exception: what *call* raised.
         """
         if self._budget_ns is not None and self._watcher is None:
@@ -81,7 +86,7 @@ class SliceRunner:
             done, _ = await asyncio.wait({future}, timeout=timeout_ns / 1e9)
             if not done:
                 future.add_done_callback(_forget)
-                raise Deadlock(
+                raise Stuck(
                     f"{name} has been blocked for {timeout_ns / 1e9:g} s, as long as a workflow task may take; "
                     f"workflow code must not wait for locks or the outside:\n{job.where()}"
                 )

@@ -10,14 +10,14 @@ from functools import partial
 
 from monkit_workflow.converter import Converter
 from monkit_workflow.definitions import WorkflowDefinition
-from monkit_workflow.errors import NotFound, ServiceError
+from monkit_workflow.errors import NotFound, QueryFailed, ServiceError
 from monkit_workflow.execution import BEHAVIOUR, Answer, Execution
 from monkit_workflow.failures import to_failure
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Payload
 from monkit_workflow.replay import find_workflow
-from monkit_workflow.service import Service, WorkflowTask
-from monkit_workflow.slices import SliceRunner
+from monkit_workflow.service import Query, Service, WorkflowTask
+from monkit_workflow.slices import SliceRunner, Stuck
 
 __all__ = ["WorkflowRunner"]
 
@@ -25,13 +25,14 @@ LOG = logging.getLogger("monkit_workflow.worker")
 
 
 class _Run:
-    """A run that this worker knows. Its lock is held by whoever is inside."""
+    """A run that this worker knows. Its lock is held by whoever is inside; ``users`` also counts who waits for it."""
 
-    __slots__ = ("execution", "lock")
+    __slots__ = ("execution", "lock", "users")
 
     def __init__(self) -> None:
         self.execution: Execution | None = None
         self.lock = asyncio.Lock()
+        self.users = 0
 
 
 class WorkflowRunner:
@@ -54,22 +55,29 @@ class WorkflowRunner:
 
     async def handle(self, task: WorkflowTask) -> None:
         """Answer one task. Never raises for what code or service do; a fault here is logged."""
-        run = self._runs.get(task.run_id)
-        if run is None:
-            run = self._runs[task.run_id] = _Run()
+        run = self._runs.setdefault(task.run_id, _Run())
         self._runs.move_to_end(task.run_id)
-        async with run.lock:
-            try:
-                if task.query is not None:
-                    await self._answer_query(run, task)
-                else:
-                    await self._answer(run, task)
-            except NotFound:
-                await self._evict(task.run_id, run)  # the task timed out or the run was ended meanwhile
-            except ServiceError as problem:
-                LOG.warning("the answer for workflow %s was not taken: %s", task.workflow_id, problem)
-                await self._evict(task.run_id, run)
+        run.users += 1
+        try:
+            async with run.lock:
+                await self._handle(run, task)
+        finally:
+            run.users -= 1
+        if run.execution is None and not run.users:
+            self._runs.pop(task.run_id, None)
         await self._trim()
+
+    async def _handle(self, run: _Run, task: WorkflowTask) -> None:
+        try:
+            if task.query is not None:
+                await self._answer_query(run, task, task.query)
+            else:
+                await self._answer(run, task)
+        except NotFound:
+            await self._evict(run)  # the task timed out or the run was ended meanwhile
+        except ServiceError as problem:
+            LOG.warning("the answer for workflow %s was not taken: %s", task.workflow_id, problem)
+            await self._evict(run)
 
     async def _answer(self, run: _Run, task: WorkflowTask) -> None:
         try:
@@ -84,27 +92,23 @@ class WorkflowRunner:
                 task.run_id,
                 exc_info=error,
             )
-            await self._evict(task.run_id, run)
+            await self._evict(run)
             await self._service.fail_workflow_task(task.token, to_failure(error, self._converter))
             return
         await self._service.complete_workflow_task(task.token, list(answer.commands), BEHAVIOUR)
         if answer.closing is not None:
-            await self._evict(task.run_id, run)
+            await self._evict(run)
 
     async def _advance(self, run: _Run, task: WorkflowTask) -> Answer:
         """Bring the run up to date and let its code run until it waits."""
         events = await self._news(run, task)
-        execution = run.execution
-        if execution is None:
-            execution = self._fresh(task)
-        run.execution = None  # whoever is inside when it fails leaves nothing behind
+        execution = run.execution = run.execution or self._fresh(task)
         name = f"workflow {task.workflow_id} ({task.workflow_type})"
         try:
             answer = await self._slices.run(name, partial(execution.feed, events), task.timeout_ns)
-        except BaseException:
-            run.execution = execution
+        except Stuck:
+            run.execution = None  # its thread is inside
             raise
-        run.execution = execution
         if answer is None:
             raise RuntimeError(f"{name}: the task has no open workflow task at its end")
         return answer
@@ -116,7 +120,7 @@ class WorkflowRunner:
         if execution is not None:
             if events[0].id <= execution.next_id <= events[-1].id:
                 return [event for event in events if event.id >= execution.next_id]
-            await self._evict(task.run_id, run)
+            await self._evict(run)
         if events[0].id == 1:
             return list(events)
         committed = await self._service.history(task.workflow_id, task.run_id)
@@ -133,35 +137,27 @@ class WorkflowRunner:
             namespace=self._service.namespace,
         )
 
-    async def _answer_query(self, run: _Run, task: WorkflowTask) -> None:
-        assert task.query is not None
+    async def _answer_query(self, run: _Run, task: WorkflowTask, query: Query) -> None:
+        execution = run.execution
+        result, failure = None, None
         try:
-            execution = run.execution
             if execution is None:
-                execution = self._fresh(task)
+                execution = run.execution = self._fresh(task)
                 history = await self._service.history(task.workflow_id, task.run_id)
                 await self._slices.run("a query's replay", partial(execution.feed, history), task.timeout_ns)
-                run.execution = execution
-            result: Payload | None = await self._slices.run(
-                f"query {task.query.name!r}", partial(execution.query, task.query.name, task.query.input)
-            )
-        except ServiceError as error:
-            from monkit_workflow.errors import QueryFailed
-
-            if not isinstance(error, QueryFailed):
-                raise
-            await self._service.answer_query(task.token, None, to_failure(error, self._converter))
+            result = await self._slices.run(f"query {query.name!r}", partial(_ask, execution, query))
+        except QueryFailed as error:  # the run itself is as it was
+            failure = to_failure(error, self._converter)
+        except ServiceError:
+            raise
         except Exception as error:
-            await self._evict(task.run_id, run)
-            await self._service.answer_query(task.token, None, to_failure(error, self._converter))
-        else:
-            await self._service.answer_query(task.token, result)
+            failure = to_failure(error, self._converter)
+            await self._evict(run)
+        await self._service.answer_query(task.token, result, failure)
 
-    async def _evict(self, run_id: str, run: _Run) -> None:
-        """Forget a run whose lock is held, and end its coroutines."""
+    async def _evict(self, run: _Run) -> None:
+        """End the coroutines of a run whose lock is held."""
         execution, run.execution = run.execution, None
-        if self._runs.get(run_id) is run and not _is_wanted(run):
-            del self._runs[run_id]
         if execution is not None:
             await self._slices.run("clean-up", execution.close)
 
@@ -169,19 +165,18 @@ class WorkflowRunner:
         """Keep the cache within its bound: those unused for longest go."""
         while len(self._runs) > self._most_cached:
             run_id, run = next(iter(self._runs.items()))
-            if run.lock.locked():
-                return
-            async with run.lock:
-                await self._evict(run_id, run)
+            if run.users:
+                return  # all are in use, or soon will be looked at again
+            del self._runs[run_id]
+            await self._evict(run)
 
     async def close(self) -> None:
         """Forget all runs."""
         while self._runs:
-            run_id, run = self._runs.popitem()
+            _, run = self._runs.popitem()
             async with run.lock:
-                await self._evict(run_id, run)
+                await self._evict(run)
 
 
-def _is_wanted(run: _Run) -> bool:
-    """Whether somebody waits for the lock: who comes next must find the same run."""
-    return bool(getattr(run.lock, "_waiters", None))
+def _ask(execution: Execution, query: Query) -> Payload | None:
+    return execution.query(query.name, query.input)
