@@ -161,8 +161,6 @@ class ChildOptions(TypedDict, total=False):
     parent_close: ParentClose
     """What happens to it when the parent ends first: ``terminate`` (default), ``cancel`` or ``abandon``."""
     id_reuse: IdReuse
-    retry: Retry
-    cron: str
     memo: Mapping[str, Any]
     cancellation: Cancellation
 
@@ -279,8 +277,6 @@ def _child_command(
     task_queue: str | None = None,
     parent_close: ParentClose = "terminate",
     id_reuse: IdReuse = "failed_only",
-    retry: Retry | None = None,
-    cron: str = "",
     memo: Mapping[str, Any] | None = None,
     cancellation: Cancellation = "try",
 ) -> tuple[StartChildWorkflowExecution, Cancellation]:
@@ -298,8 +294,6 @@ def _child_command(
         task_timeout_ns=nanoseconds("task_timeout", task_timeout),
         parent_close=parent_close,
         id_reuse=id_reuse,
-        retry=None if retry is None else retry.policy(),
-        cron=cron,
         memo=encode_memo(runtime.converter, memo),
     )
     return command, cancellation

@@ -1,0 +1,56 @@
+"""The reference of workflows leaves nothing out."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import monkit_workflow
+from monkit_workflow import Client, Worker, WorkflowHandle, activity, calls, errors, workflow
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs/reference/workflows.md").read_text()
+TYPES = {"ActivityOptions", "ChildOptions", "Channel", "ChildHandle", "ExternalHandle", "WorkflowInfo"}
+LATER = {"Unsupported", "UpdateRejected", "DeadlineExceeded", "ContinueAsNew", "WorkflowError"}
+
+
+@pytest.mark.parametrize("name", [name for name in workflow.__all__ if name not in TYPES])
+def test_every_call_of_workflow_code_is_in_the_reference(name: str) -> None:
+    assert re.search(rf"`[^`]*\b{name}\b[^`]*`", REFERENCE)
+
+
+@pytest.mark.parametrize("options", [calls.ActivityOptions, calls.ChildOptions])
+def test_every_option_is_in_the_reference(options: type) -> None:
+    assert [name for name in options.__annotations__ if f"`{name}`" not in REFERENCE] == []
+
+
+@pytest.mark.parametrize("callable_", [Worker, monkit_workflow.connect])
+def test_every_argument_is_in_the_reference(callable_: object) -> None:
+    names = [
+        name for name in inspect.signature(callable_).parameters if name not in ("client", "task_queue", "address")
+    ]  # type: ignore[arg-type]
+    assert [name for name in names if f"`{name}`" not in REFERENCE] == []
+
+
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name not in LATER])
+def test_every_error_is_in_the_reference(name: str) -> None:
+    assert f"`{name}`" in REFERENCE
+
+
+@pytest.mark.parametrize("kind", [Client, WorkflowHandle])
+def test_every_method_of_the_client_is_in_the_reference(kind: type) -> None:
+    public = [name for name in vars(kind) if not name.startswith("_") and name != "encode"]
+    assert [name for name in public if f".{name}(" not in REFERENCE and not isinstance(vars(kind)[name], str)] == []
+
+
+def test_every_promised_name_is_documented() -> None:
+    for module in (monkit_workflow, workflow, activity, errors):
+        undocumented = [
+            name
+            for name in module.__all__
+            if callable(item := getattr(module, name)) and not getattr(item, "__doc__", None)
+        ]
+        assert undocumented == []
