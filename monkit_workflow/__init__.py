@@ -1,0 +1,1 @@
+"""Durable workflows: logical flow written as code, replayed from its history after any crash."""
