@@ -44,9 +44,7 @@ def _cancel_activity(t: Transition, state: RunState, command: c.RequestCancelAct
     if activity.phase == "started":
         t.change_task(state, scheduled_id)  # the next heartbeat tells
     elif activity.phase != "ended":
-        end_activity(
-            t, state, activity, h.ActivityTaskCanceled(id=0, time_ns=t.now_ns, scheduled_id=scheduled_id)
-        )
+        end_activity(t, state, activity, h.ActivityTaskCanceled(id=0, time_ns=t.now_ns, scheduled_id=scheduled_id))
 
 
 def _timer(t: Transition, state: RunState, command: c.StartTimer) -> None:
@@ -171,9 +169,7 @@ def _memo(t: Transition, state: RunState, command: c.ModifyWorkflowProperties) -
 
 
 def _complete(t: Transition, state: RunState, command: c.CompleteWorkflowExecution) -> None:
-    lifecycle.close(
-        t, state, h.WorkflowExecutionCompleted, result=command.result, task_completed_id=state.answer_id
-    )
+    lifecycle.close(t, state, h.WorkflowExecutionCompleted, result=command.result, task_completed_id=state.answer_id)
 
 
 def _fail(t: Transition, state: RunState, command: c.FailWorkflowExecution) -> None:

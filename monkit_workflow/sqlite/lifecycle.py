@@ -13,7 +13,16 @@ from monkit_workflow.service import Status
 from monkit_workflow.sqlite.state import Child, RunState
 from monkit_workflow.sqlite.transition import Latest, Transition
 
-__all__ = ["claim", "close", "continue_as_new", "current_run", "request_cancel", "start_child", "start_run", "terminate"]
+__all__ = [
+    "claim",
+    "close",
+    "continue_as_new",
+    "current_run",
+    "request_cancel",
+    "start_child",
+    "start_run",
+    "terminate",
+]
 
 _UNSUCCESSFUL: frozenset[Status] = frozenset({"failed", "canceled", "terminated", "timed_out"})
 _ANY: frozenset[Status] = _UNSUCCESSFUL | {"completed", "continued_as_new"}
@@ -67,8 +76,8 @@ def start_run(
 def close(t: Transition, state: RunState, kind: type[Event], /, **fields: Any) -> None:
     """End a run: its rows go, its parent is told, its children are treated as agreed."""
     children = list(state.children.values())
-    for due_ns, timer, event in state.due():
-        t.drop_timer(state, timer, event, due_ns)
+    for due_ns, timer, event_id in state.due():
+        t.drop_timer(state, timer, event_id, due_ns)
     for event_id in state.activities:
         t.change_task(state, event_id)
     t.change_task(state, 0)
@@ -99,9 +108,7 @@ def continue_as_new(t: Transition, state: RunState, command: c.ContinueAsNewWork
         "search_attributes": state.attributes if command.search_attributes is None else command.search_attributes,
         "header": command.header,
     }
-    close(
-        t, state, h.WorkflowExecutionContinuedAsNew, new_run_id=run_id, task_completed_id=state.answer_id, **fields
-    )
+    close(t, state, h.WorkflowExecutionContinuedAsNew, new_run_id=run_id, task_completed_id=state.answer_id, **fields)
     start_run(
         t,
         state.workflow_id,
@@ -125,9 +132,7 @@ def terminate(t: Transition, state: RunState, reason: str = "", identity: str = 
 def request_cancel(t: Transition, state: RunState, reason: str = "", identity: str = "", **origin: Any) -> None:
     """Ask an open run to cancel itself; only the first request is an event."""
     if not state.cancel_requested:
-        event = h.WorkflowExecutionCancelRequested(
-            id=0, time_ns=t.now_ns, reason=reason, identity=identity, **origin
-        )
+        event = h.WorkflowExecutionCancelRequested(id=0, time_ns=t.now_ns, reason=reason, identity=identity, **origin)
         t.deliver(state, event)
 
 

@@ -134,9 +134,13 @@ class Tables:
             "DELETE FROM timers WHERE due_ns=? AND run=? AND kind=? AND event=?",
             [timer for timer, wanted in rows.timers.items() if not wanted],
         )
-        many("INSERT OR IGNORE INTO timers VALUES (?,?,?,?)", [timer for timer, wanted in rows.timers.items() if wanted])
+        many(
+            "INSERT OR IGNORE INTO timers VALUES (?,?,?,?)", [timer for timer, wanted in rows.timers.items() if wanted]
+        )
         if rows.inbox:
-            many("DELETE FROM inbox WHERE run=? AND seq=?", [where for where, body in rows.inbox.items() if body is None])
+            many(
+                "DELETE FROM inbox WHERE run=? AND seq=?", [where for where, body in rows.inbox.items() if body is None]
+            )
             many(
                 "INSERT INTO inbox VALUES (?,?,?)",
                 [(*where, body) for where, body in rows.inbox.items() if body is not None],

@@ -43,7 +43,9 @@ def _details(failure: Failure | None) -> Iterable[Payload]:
         failure = failure.cause
 
 
-_HOLDERS = frozenset({"input", "header", "memo", "search_attributes", "attributes", "result", "value", "details", "failure"})
+_HOLDERS = frozenset(
+    {"input", "header", "memo", "search_attributes", "attributes", "result", "value", "details", "failure"}
+)
 _by_type: dict[type[Struct], tuple[str, ...]] = {}
 
 

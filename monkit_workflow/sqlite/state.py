@@ -8,7 +8,7 @@ task, the last heartbeats) is marked so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any, Literal
 
@@ -38,7 +38,16 @@ class TimerKind(IntEnum):
 class Task:
     """The workflow task that is due or held by a worker."""
 
-    __slots__ = ("attempt", "failure", "identity", "offered", "queued", "scheduled_id", "started_ns", "token", "visible_ns")
+    __slots__ = (
+        "attempt",
+        "failure",
+        "identity",
+        "offered",
+        "scheduled_id",
+        "started_ns",
+        "token",
+        "visible_ns",
+    )
 
     def __init__(self, scheduled_id: int, attempt: int, visible_ns: int) -> None:
         self.scheduled_id = scheduled_id
@@ -52,7 +61,6 @@ class Task:
         self.started_ns = 0
         self.offered: tuple[Event, ...] = ()
         """The events that the worker was shown and history does not have yet."""
-        self.queued = False
 
 
 class Activity:
@@ -279,7 +287,7 @@ def _closed(state: RunState, event: Event) -> None:
     state.closing = event
     state.task = None
     for table in (state.activities, state.activity_ids, state.timers, state.children, state.buffered):
-        table.clear()  # type: ignore[attr-defined]
+        table.clear()
     state.held = False
 
 
@@ -318,7 +326,7 @@ _CHILD_ENDS = (
     h.StartChildWorkflowExecutionFailed,
 )
 
-_FOLDS = {
+_FOLDS: dict[type[Event], Callable[[RunState, Any], None]] = {
     h.WorkflowExecutionStarted: _started,
     h.WorkflowTaskScheduled: _task_scheduled,
     h.WorkflowTaskFailed: _task_failed,
@@ -340,7 +348,7 @@ _FOLDS = {
 }
 """What an event of history changes."""
 
-_MARKS = {
+_MARKS: dict[type[Event], Callable[[RunState, Any], None]] = {
     h.TimerFired: _mark_timer,
     h.ChildWorkflowExecutionStarted: _mark_child_started,
     h.WorkflowExecutionCancelRequested: _cancel_requested,
