@@ -5,7 +5,8 @@ The rule of the file: SQL stands here, and no decision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Union
 
 import apsw
@@ -28,8 +29,34 @@ _decode_payloads = msgspec.json.Decoder(Payloads).decode
 
 Row = tuple[Any, ...]
 
-_UPDATE_RUN = "UPDATE runs SET status=?, closed_ns=?, history_length=?, history_bytes=?, memo=? WHERE run=?"
-_INSERT_RUN = "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_AT_ONCE = 16
+"""Rows a statement."""
+
+
+class _Statement:
+    """SQL for one row and for `_AT_ONCE` of them; ``{}`` is where the values stand."""
+
+    def __init__(self, sql: str, columns: int) -> None:
+        row = "(" + ",".join("?" * columns) + ")"
+        self.one = sql.format(row)
+        self.many = sql.format(",".join([row] * _AT_ONCE))
+
+
+_UPDATE_RUNS = _Statement(
+    "UPDATE runs SET status=column1, closed_ns=column2, history_length=column3, history_bytes=column4, memo=column5 "
+    "FROM (VALUES {}) WHERE run=column6",
+    6,
+)
+_INSERT_RUNS = _Statement("INSERT INTO runs VALUES {}", 16)
+_INSERT_EVENTS = _Statement("INSERT INTO history VALUES {}", 5)
+_INSERT_TASKS = _Statement("INSERT OR REPLACE INTO tasks VALUES {}", 12)
+_DELETE_TASKS = _Statement("DELETE FROM tasks WHERE (run, event) IN (VALUES {})", 2)
+_INSERT_TIMERS = _Statement("INSERT OR IGNORE INTO timers VALUES {}", 4)
+_DELETE_TIMERS = _Statement("DELETE FROM timers WHERE (due_ns, run, kind, event) IN (VALUES {})", 4)
+_INSERT_INBOX = _Statement("INSERT INTO inbox VALUES {}", 3)
+_DELETE_INBOX = _Statement("DELETE FROM inbox WHERE (run, seq) IN (VALUES {})", 2)
+_INSERT_REQUESTS = _Statement("INSERT INTO requests VALUES {}", 2)
+_INSERT_ATTRIBUTES = _Statement("INSERT OR REPLACE INTO search_attributes VALUES {}", 3)
 
 
 class Rows:
@@ -120,36 +147,29 @@ class Tables:
 
     def write(self, rows: Rows) -> None:
         """Write and forget what was gathered. The caller has begun a transaction."""
-        many = self._cursor.executemany
+        write = self._write
         # Ends before beginnings, since a workflow id has one running run.
-        many(_UPDATE_RUN, [row for key, row in rows.runs.items() if key not in rows.new])
-        many(_INSERT_RUN, [row for key, row in rows.runs.items() if key in rows.new])
-        many("INSERT INTO history VALUES (?,?,?,?,?)", self._history(rows.events))
-        many("DELETE FROM tasks WHERE run=? AND event=?", [where for where, row in rows.tasks.items() if row is None])
-        many(
-            "INSERT OR REPLACE INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            [row for row in rows.tasks.values() if row is not None],
-        )
-        many(
-            "DELETE FROM timers WHERE due_ns=? AND run=? AND kind=? AND event=?",
-            [timer for timer, wanted in rows.timers.items() if not wanted],
-        )
-        many(
-            "INSERT OR IGNORE INTO timers VALUES (?,?,?,?)", [timer for timer, wanted in rows.timers.items() if wanted]
-        )
-        if rows.inbox:
-            many(
-                "DELETE FROM inbox WHERE run=? AND seq=?", [where for where, body in rows.inbox.items() if body is None]
-            )
-            many(
-                "INSERT INTO inbox VALUES (?,?,?)",
-                [(*where, body) for where, body in rows.inbox.items() if body is not None],
-            )
-        if rows.requests:
-            many("INSERT INTO requests VALUES (?,?)", rows.requests)
-        if rows.attributes:
-            many("INSERT OR REPLACE INTO search_attributes VALUES (?,?,?)", list(rows.attributes.values()))
+        write(_UPDATE_RUNS, [row for key, row in rows.runs.items() if key not in rows.new])
+        write(_INSERT_RUNS, [row for key, row in rows.runs.items() if key in rows.new])
+        write(_INSERT_EVENTS, list(self._history(rows.events)))
+        write(_DELETE_TASKS, [where for where, row in rows.tasks.items() if row is None])
+        write(_INSERT_TASKS, [row for row in rows.tasks.values() if row is not None])
+        write(_DELETE_TIMERS, [timer for timer, wanted in rows.timers.items() if not wanted])
+        write(_INSERT_TIMERS, [timer for timer, wanted in rows.timers.items() if wanted])
+        write(_DELETE_INBOX, [where for where, body in rows.inbox.items() if body is None])
+        write(_INSERT_INBOX, [(*where, body) for where, body in rows.inbox.items() if body is not None])
+        write(_INSERT_REQUESTS, rows.requests)
+        write(_INSERT_ATTRIBUTES, list(rows.attributes.values()))
         rows.clear()
+
+    def _write(self, statement: _Statement, rows: Sequence[Row]) -> None:
+        """Run a statement for all rows, many at a time: each step lets the interpreter's lock go and waits for it."""
+        whole = len(rows) - len(rows) % _AT_ONCE
+        if whole:
+            chunks = (chain.from_iterable(rows[first : first + _AT_ONCE]) for first in range(0, whole, _AT_ONCE))
+            self._cursor.executemany(statement.many, [tuple(chunk) for chunk in chunks])
+        if whole < len(rows):
+            self._cursor.executemany(statement.one, rows[whole:])
 
     def _history(self, events: list[tuple[int, int, int, bytes]]) -> Iterator[Row]:
         for run, event, time_ns, body in events:
