@@ -1,0 +1,398 @@
+"""The desk of the store's thread: takes requests, knows who waits, hands tasks out.
+
+The rule of the file: nothing here writes to the file or talks to an event loop.
+Requests become transitions; what they change is gathered in rows, what they
+answer is given to `Answers`, and the writer lets neither pass the other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from monkit_workflow.commands import Command
+from monkit_workflow.errors import NotFound, QueryFailed
+from monkit_workflow.history import Event
+from monkit_workflow.payload import Failure, Payload, Payloads
+from monkit_workflow.service import ActivityTask, Description, Query, QueryRequest, WorkflowTask
+from monkit_workflow.sqlite import answers, attempts, requests
+from monkit_workflow.sqlite.cache import RunCache
+from monkit_workflow.sqlite.calls import PENDING, Answers, Call
+from monkit_workflow.sqlite.describe import describe
+from monkit_workflow.sqlite.dispatch import Agenda, Lines, Poller
+from monkit_workflow.sqlite.rows import Tables
+from monkit_workflow.sqlite.state import Activity, RunState
+from monkit_workflow.sqlite.transition import Transition
+
+__all__ = ["Desk", "Question"]
+
+
+class Question:
+    """A query on its way: who asked, and what."""
+
+    __slots__ = ("call", "query", "run")
+
+    def __init__(self, run: int, query: Query, call: Call) -> None:
+        self.run = run
+        self.query = query
+        self.call = call
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.call.future is None or self.call.future.done()
+
+
+class Desk:
+    """See the module. Methods that take a transition are steps of a `Call`."""
+
+    def __init__(self, tables: Tables, runs: RunCache, out: Answers, flush: Callable[[], None], number: int) -> None:
+        self.tables = tables
+        self.runs = runs
+        self.out = out
+        self._flush = flush
+        self.workflow: Lines[int | Question] = Lines()
+        self.activity: Lines[tuple[int, int]] = Lines()
+        self.agenda = Agenda()
+        self._delayed: defaultdict[str, set[int]] = defaultdict(set)
+        self._known: defaultdict[str, set[str]] = defaultdict(set)
+        self._asked: dict[str, Question] = {}
+        """Queries that a worker has, by token."""
+        self._waiting: defaultdict[int, list[Question]] = defaultdict(list)
+        """Queries that wait for the end of a workflow task, by run."""
+        self._watchers: defaultdict[int, list[Call]] = defaultdict(list)
+        """Who waits for the end of a run."""
+        self._changed: dict[int, None] = {}
+        """Runs whose workflow task has changed in this batch."""
+        self._closed: list[RunState] = []
+        self._number = number
+        """Of the last workflow task or query that was handed out: begins anew with every opening, so that
+        no token of an earlier one is taken for one of this."""
+
+    # Requests of clients.
+
+    def start(self, t: Transition, call: Call, request: Any) -> str:
+        """`Service.start`."""
+        return requests.start(t, request)
+
+    def signal(self, t: Transition, call: Call, request: Any) -> None:
+        """`Service.signal`."""
+        requests.signal(t, request)
+
+    def cancel(self, t: Transition, call: Call, *arguments: str) -> None:
+        """`Service.cancel`."""
+        requests.cancel(t, *arguments)
+
+    def terminate(self, t: Transition, call: Call, *arguments: str) -> None:
+        """`Service.terminate`."""
+        requests.terminate(t, *arguments)
+
+    def describe(self, t: Transition, call: Call, workflow_id: str, run_id: str) -> Description:
+        """`Service.describe`."""
+        return describe(requests.run_of(t, workflow_id, run_id))
+
+    def history(self, t: Transition, call: Call, workflow_id: str, run_id: str, first: int) -> list[Event]:
+        """`Service.history`: what this batch writes is shown too, since the answer leaves after the commit."""
+        state = requests.run_of(t, workflow_id, run_id)
+        self._flush()
+        return self.tables.events(state.key, first)
+
+    def wait_closed(self, t: Transition, call: Call, workflow_id: str, run_id: str) -> Any:
+        """`Service.wait_closed`."""
+        state = requests.run_of(t, workflow_id, run_id)
+        if state.closing is not None:
+            return state.closing
+        self._watchers[state.key].append(call)
+        return PENDING
+
+    def query(self, t: Transition, call: Call, request: QueryRequest) -> Any:
+        """`Service.query`: a question waits until no workflow task is due, so that it sees the latest state."""
+        state = requests.run_of(t, request.workflow_id, request.run_id)
+        self._ask(
+            state, Question(state.key, Query(name=request.name, input=request.input, header=request.header), call)
+        )
+        return PENDING
+
+    def _ask(self, state: RunState, question: Question) -> None:
+        task = state.task
+        if task is None:
+            self.workflow.add_ready(state.started.task_queue, question)
+        elif task.failure is not None:
+            self.out.add(question.call, error=_unanswerable(state, task.failure))
+        else:
+            self._waiting[state.key].append(question)
+
+    # Requests of workers.
+
+    def poll_workflow(self, t: Transition, call: Call, queue: str, identity: str) -> Any:
+        """`Service.poll_workflow_task`; a worker that is new to the queue gets at once what has failed before."""
+        self.workflow.add_poller(queue, Poller(identity, call))
+        if identity not in self._known[queue]:
+            self._known[queue].add(identity)
+            for run in self._delayed.pop(queue, ()):
+                self.workflow.add_ready(queue, run)
+        return PENDING
+
+    def poll_activity(self, t: Transition, call: Call, queue: str, identity: str) -> Any:
+        """`Service.poll_activity_task`."""
+        self.activity.add_poller(queue, Poller(identity, call))
+        return PENDING
+
+    def stop_polling(self, t: Transition, call: Call, identity: str | None) -> None:
+        """`Service.stop_polling`; ``None`` stops all."""
+        for poller in self.take_pollers(identity):
+            self.out.add(poller)
+        for known in self._known.values():
+            known.discard(identity or "")
+
+    def take_pollers(self, identity: str | None) -> list[Call]:
+        """Take out who waits for a task, of all workers with ``None``."""
+        return self.workflow.take_pollers(identity) + self.activity.take_pollers(identity)
+
+    def complete_workflow_task(
+        self, t: Transition, call: Call, token: str, commands: list[Command], behaviour: int
+    ) -> None:
+        """`Service.complete_workflow_task`."""
+        state = t.runs.get(attempts.parse_token(token)[0])
+        answers.complete_task(t, state, answers.held_task(state, token), commands, behaviour)
+
+    def fail_workflow_task(self, t: Transition, call: Call, token: str, failure: Failure) -> None:
+        """`Service.fail_workflow_task`."""
+        state = t.runs.get(attempts.parse_token(token)[0])
+        answers.fail_task(t, state, answers.held_task(state, token), failure)
+
+    def answer_query(
+        self, t: Transition, call: Call, token: str, result: Payload | None, failure: Failure | None
+    ) -> None:
+        """`Service.answer_query`."""
+        question = self._asked.pop(token, None)
+        if question is None:
+            raise NotFound("the query is not open any more")
+        self.out.add(question.call, result, QueryFailed(failure.message) if failure is not None else None)
+
+    def complete_activity(self, t: Transition, call: Call, token: str, result: Payload | None) -> None:
+        """`Service.complete_activity`."""
+        state, activity = self._attempt(t, token)
+        attempts.complete_attempt(t, state, activity, result)
+
+    def fail_activity(self, t: Transition, call: Call, token: str, failure: Failure) -> None:
+        """`Service.fail_activity`."""
+        state, activity = self._attempt(t, token)
+        attempts.fail_attempt(t, state, activity, failure)
+
+    def cancel_activity(self, t: Transition, call: Call, token: str, details: Payloads) -> None:
+        """`Service.cancel_activity`."""
+        state, activity = self._attempt(t, token)
+        attempts.cancel_attempt(t, state, activity, details)
+
+    def heartbeat(self, t: Transition, call: Call, token: str, details: Payloads) -> bool:
+        """`Service.heartbeat`."""
+        _, activity = self._attempt(t, token)
+        return attempts.heartbeat(activity, details, t.now_ns)
+
+    def _attempt(self, t: Transition, token: str) -> tuple[RunState, Activity]:
+        run, event, attempt = attempts.parse_token(token)
+        state = t.runs.get(run)
+        return state, attempts.open_attempt(state, event, attempt)
+
+    def give_back(self, t: Transition, call: Call, task: WorkflowTask | ActivityTask) -> None:
+        """A task reached nobody: it is ready again as if it had not been handed out."""
+        if isinstance(task, ActivityTask):
+            attempts.undo_attempt(t, *self._attempt(t, task.token))
+            return
+        question = self._asked.pop(task.token, None)
+        if question is not None:
+            self._ask(self.runs.get(question.run), question)
+            return
+        state = t.runs.get(attempts.parse_token(task.token)[0])
+        answers.give_back_task(t, state, answers.held_task(state, task.token))
+
+    # What is due in memory.
+
+    def wake(self, t: Transition, call: Call, run: int, token: str) -> None:
+        """A held workflow task was not answered in time, or one that had failed is due again."""
+        state = t.runs.get(run)
+        task = state.task
+        if task is None or task.token != token:
+            return
+        if token:
+            answers.time_out_task(t, state, task)
+        elif task.visible_ns <= t.now_ns:
+            self.workflow.add_ready(state.started.task_queue, run)
+
+    # Between batches.
+
+    def note(self, t: Transition) -> None:
+        """Remember what has to follow from a transition that was taken."""
+        for run, event in t.tasks:
+            if not event:
+                self._changed[run] = None
+                continue
+            activity = t.touched[run].activities.get(event)
+            if activity is not None and activity.phase == "scheduled":
+                self.activity.add_ready(activity.scheduled.task_queue, (run, event))
+        self._closed += t.closed
+
+    def match_activities(self) -> Iterator[tuple[Poller, RunState, Activity]]:
+        """Pairs of pollers and activities that may start; the caller makes the start record."""
+        for line in self.activity.take_stirred():
+            while line.ready and (poller := line.next_poller()):
+                found = self._next_activity(line.ready)
+                if found is None:
+                    line.pollers.appendleft(poller)
+                else:
+                    yield poller, *found
+
+    def _next_activity(self, ready: deque[tuple[int, int]]) -> tuple[RunState, Activity] | None:
+        while ready:
+            run, event = ready.popleft()
+            state = self.runs.get(run)
+            activity = state.activities.get(event)
+            if activity is not None and activity.phase == "scheduled":
+                return state, activity
+        return None
+
+    def committed(self, now_ns: int) -> None:
+        """The batch is durable: tell who waited, hand workflow tasks out."""
+        for run in self._changed:
+            self._settle_task(self.runs.get(run), now_ns)
+        self._changed.clear()
+        for state in self._closed:
+            for watcher in self._watchers.pop(state.key, ()):
+                self.out.add(watcher, state.closing)
+        self._closed.clear()
+        for line in self.workflow.take_stirred():
+            while line.ready and (poller := line.next_poller()):
+                task = self._next_task(line.ready, poller.identity, now_ns)
+                if task is None:
+                    line.pollers.appendleft(poller)
+                else:
+                    self.out.add(poller.call, task)
+
+    def _settle_task(self, state: RunState, now_ns: int) -> None:
+        task = state.task
+        queue = state.started.task_queue
+        if task is not None and not task.token:
+            if task.visible_ns <= now_ns:
+                self.workflow.add_ready(queue, state.key)
+            else:
+                self.delay(queue, state.key, task.visible_ns)
+        if state.key in self._waiting and (task is None or task.failure is not None):
+            for question in self._waiting.pop(state.key):
+                self._ask(state, question)
+
+    def delay(self, queue: str, run: int, visible_ns: int) -> None:
+        """Offer a workflow task later, or when a new worker comes."""
+        self._delayed[queue].add(run)
+        self.agenda.add(visible_ns, run, "")
+
+    def _next_task(self, ready: deque[int | Question], identity: str, now_ns: int) -> WorkflowTask | None:
+        while ready:
+            entry = ready.popleft()
+            if isinstance(entry, Question):
+                task = self._query_task(entry)
+            else:
+                task = self._workflow_task(self.runs.get(entry), identity, now_ns)
+            if task is not None:
+                return task
+        return None
+
+    def _query_task(self, question: Question) -> WorkflowTask | None:
+        if question.gone:
+            return None
+        state = self.runs.get(question.run)
+        if state.task is not None:
+            self._ask(state, question)
+            return None
+        self._number += 1
+        token = f"q{self._number}"
+        self._asked[token] = question
+        return WorkflowTask(
+            token=token,
+            workflow_id=state.workflow_id,
+            run_id=state.run_id,
+            workflow_type=state.started.workflow_type,
+            query=question.query,
+        )
+
+    def _workflow_task(self, state: RunState, identity: str, now_ns: int) -> WorkflowTask | None:
+        task = state.task
+        if task is None or task.token:
+            return None  # a stale entry
+        queue = state.started.task_queue
+        self._delayed[queue].discard(state.key)
+        self._number += 1
+        token = f"{state.key}:0:{self._number}"
+        known = state.sticky == identity or state.tail[0].id == 1
+        events = tuple(state.tail) if known else tuple(self.tables.events(state.key))
+        offered = answers.offer_task(state, task, token, identity, now_ns)
+        self.agenda.add(now_ns + state.started.task_timeout_ns, state.key, token)
+        return WorkflowTask(
+            token=token,
+            workflow_id=state.workflow_id,
+            run_id=state.run_id,
+            workflow_type=state.started.workflow_type,
+            events=events + offered,
+            attempt=task.attempt,
+            timeout_ns=state.started.task_timeout_ns,
+        )
+
+    # Beginnings and ends.
+
+    def restore(self, tables: Tables, runs: RunCache, now_ns: int) -> list[tuple[int, int]]:
+        """Read from the file what is due, after an opening; what memory knew about it is forgotten.
+
+        Returns:
+            Run and event of the attempts that are recorded as started.
+        """
+        self.tables, self.runs = tables, runs
+        questions = self._questions()
+        self._asked.clear()
+        self._waiting.clear()
+        self.workflow.forget_ready()
+        self.activity.forget_ready()
+        self.agenda.clear()
+        self._delayed.clear()
+        self._changed.clear()
+        self._closed.clear()
+        started: list[tuple[int, int]] = []
+        for run, event, queue, phase, visible_ns in tables.open_tasks():
+            if not event and visible_ns > now_ns:
+                self.delay(queue, run, visible_ns)
+            elif not event:
+                self.workflow.add_ready(queue, run)
+            elif phase == "scheduled":
+                self.activity.add_ready(queue, (run, event))
+            elif phase == "started":
+                started.append((run, event))
+        for question in questions:
+            self._ask(runs.get(question.run), question)
+        for run in list(self._watchers):
+            state = runs.get(run)
+            if state.closing is not None:
+                self._closed.append(state)
+        return started
+
+    def _questions(self) -> list[Question]:
+        """All queries that have no answer yet."""
+        found = [*self._asked.values(), *(item for items in self._waiting.values() for item in items)]
+        for line in self.workflow.lines():
+            found += [entry for entry in line.ready if isinstance(entry, Question)]
+        return found
+
+    def waiting(self) -> list[Call]:
+        """Who waits for something other than a task."""
+        watchers = [call for calls in self._watchers.values() for call in calls]
+        return [question.call for question in self._questions()] + watchers
+
+    def kept(self) -> set[Call]:
+        """Who waits for anything."""
+        return {*self.waiting(), *self.workflow.waiting(), *self.activity.waiting()}
+
+
+def _unanswerable(state: RunState, failure: Failure) -> QueryFailed:
+    return QueryFailed(
+        f"workflow {state.workflow_id!r} cannot answer: its workflow task fails, "
+        f"last with {failure.type or failure.kind}: {failure.message}"
+    )

@@ -1,0 +1,125 @@
+"""What clients ask of runs: start, signal, cancel, terminate. No I/O, no clock."""
+
+from __future__ import annotations
+
+from monkit_workflow import history as h
+from monkit_workflow.errors import AlreadyClosed, MissingTimeout, NotFound, ResourceExhausted
+from monkit_workflow.service import SignalRequest, StartRequest
+from monkit_workflow.sqlite import lifecycle
+from monkit_workflow.sqlite.sizes import record_over
+from monkit_workflow.sqlite.state import RunState
+from monkit_workflow.sqlite.transition import Transition
+
+__all__ = ["cancel", "open_run", "refuse_large", "run_of", "signal", "start", "terminate"]
+
+
+def refuse_large(record: StartRequest | SignalRequest, limit: int) -> None:
+    """Refuse a request with too large a payload.
+
+    Raises:
+        ResourceExhausted: it has one.
+    """
+    if size := record_over(record, limit):
+        raise ResourceExhausted(f"a payload has {size} bytes, more than the {limit} that one may have")
+
+
+def run_of(t: Transition, workflow_id: str, run_id: str) -> RunState:
+    """A run, open or closed; without *run_id* the current or last one.
+
+    Raises:
+        NotFound: there is none.
+    """
+    key = t.runs.find(workflow_id, run_id)
+    if key is None:
+        raise NotFound(f"there is no workflow {workflow_id!r}" + (f" with run {run_id}" if run_id else ""))
+    return t.runs.get(key)
+
+
+def open_run(t: Transition, workflow_id: str, run_id: str) -> RunState:
+    """A run that has not ended.
+
+    Raises:
+        NotFound: there is none of that name.
+        AlreadyClosed: it is over.
+    """
+    state = run_of(t, workflow_id, run_id)
+    if not state.open:
+        raise AlreadyClosed(f"run {state.run_id} of workflow {workflow_id!r} is {state.status}")
+    return state
+
+
+def start(t: Transition, request: StartRequest) -> str:
+    """Begin a run, or find the one that the same request began.
+
+    Raises:
+        AlreadyStarted: the id is taken.
+        MissingTimeout: the run would have no end.
+    """
+    if request.timeout_ns <= 0:
+        raise MissingTimeout(f"workflow {request.workflow_id!r} has no execution timeout: give timeout=")
+    refuse_large(request, t.limits.payload_bytes)
+    latest = t.runs.latest(request.workflow_id)
+    if latest is not None and request.request_id and latest.request_id == request.request_id:
+        return latest.first_run_id
+    lifecycle.claim(t, request.workflow_id, request.id_reuse, latest)
+    run_id = t.new_id()
+    lifecycle.start_run(
+        t,
+        request.workflow_id,
+        run_id,
+        request_id=request.request_id,
+        workflow_type=request.workflow_type,
+        task_queue=request.task_queue,
+        input=request.input,
+        timeout_ns=request.timeout_ns,
+        task_timeout_ns=request.task_timeout_ns,
+        memo=request.memo,
+        header=request.header,
+        identity=request.identity,
+    )
+    return run_id
+
+
+def signal(t: Transition, request: SignalRequest) -> None:
+    """Deliver a signal, once for a request.
+
+    Raises:
+        NotFound: there is no such run.
+        AlreadyClosed: it is over.
+        ResourceExhausted: the history is full, or a payload too large.
+    """
+    refuse_large(request, t.limits.payload_bytes)
+    state = run_of(t, request.workflow_id, request.run_id)
+    if request.request_id in state.request_ids:
+        return
+    if not state.open:
+        raise AlreadyClosed(f"run {state.run_id} of workflow {request.workflow_id!r} is {state.status}")
+    events = state.length + len(state.buffered)
+    if events >= t.limits.history_events or state.bytes >= t.limits.history_bytes:
+        raise ResourceExhausted(
+            f"the history of workflow {request.workflow_id!r} is at its limit ({events} events, {state.bytes} bytes)"
+        )
+    if request.request_id:
+        state.request_ids.add(request.request_id)
+        t.requests.append((state.key, request.request_id))
+    t.deliver(
+        state,
+        h.WorkflowExecutionSignaled(
+            id=0,
+            time_ns=t.now_ns,
+            name=request.name,
+            input=request.input,
+            header=request.header,
+            identity=request.identity,
+        ),
+    )
+
+
+def cancel(t: Transition, workflow_id: str, run_id: str, reason: str, identity: str) -> None:
+    """Ask a run to cancel itself. Raises `NotFound` and `AlreadyClosed`."""
+    lifecycle.request_cancel(t, open_run(t, workflow_id, run_id), reason=reason, identity=identity)
+
+
+def terminate(t: Transition, workflow_id: str, run_id: str, reason: str, identity: str) -> None:
+    """End a run without asking it. Raises `NotFound` and `AlreadyClosed`."""
+    lifecycle.terminate(t, open_run(t, workflow_id, run_id), reason=reason, identity=identity)
