@@ -200,10 +200,14 @@ async def find_or_start(client: Client, order: Order) -> WorkflowHandle[Delivere
 async def work(database: Path, order: Order) -> int:
     """Run a worker until the order is over; 0 if it was delivered."""
     books.path = database.with_suffix(".books")
-    activities = [charge, refund, call_courier, hand_over]
     async with (
         connect(f"sqlite:///{database}") as client,
-        Worker(client, QUEUE, workflows=[OrderWorkflow, Delivery], activities=activities),
+        Worker(
+            client,
+            QUEUE,
+            workflows=[OrderWorkflow, Delivery],
+            activities=[charge, refund, call_courier, hand_over],
+        ),
     ):
         handle = await find_or_start(client, order)
         people = asyncio.create_task(kitchen(handle, order))

@@ -82,15 +82,19 @@ class SliceRunner:
             self._watcher = asyncio.create_task(self._watch(self._budget_ns))
         job = _Slice(name)
         future = asyncio.get_running_loop().run_in_executor(self._pool, self._call, job, call)
-        if timeout_ns and not _debugged():
-            done, _ = await asyncio.wait({future}, timeout=timeout_ns / 1e9)
-            if not done:
-                future.add_done_callback(_forget)
-                raise Stuck(
-                    f"{name} has been blocked for {timeout_ns / 1e9:g} s, as long as a workflow task may take; "
-                    f"workflow code must not wait for locks or the outside:\n{job.where()}"
-                )
-        return await future
+        limit_s = timeout_ns / 1e9 if timeout_ns and not _debugged() else None
+        try:
+            done, _ = await asyncio.wait({future}, timeout=limit_s)
+        except asyncio.CancelledError:
+            future.add_done_callback(_forget)
+            raise
+        if done:
+            return future.result()
+        future.add_done_callback(_forget)
+        raise Stuck(
+            f"{name} has been blocked for {limit_s:g} s, as long as a workflow task may take; "
+            f"workflow code must not wait for locks or the outside:\n{job.where()}"
+        )
 
     def _call(self, job: _Slice, call: Callable[[], T]) -> T:
         job.thread = threading.get_ident()

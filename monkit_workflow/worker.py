@@ -27,6 +27,7 @@ __all__ = ["Worker"]
 LOG = logging.getLogger("monkit_workflow.worker")
 T = TypeVar("T")
 _PAUSE_S = 1.0
+_POLLERS = 8
 
 
 class _Pump(Generic[T]):
@@ -37,14 +38,15 @@ class _Pump(Generic[T]):
         poll: Callable[[], Awaitable[T | None]],
         handle: Callable[[T], Awaitable[None]],
         most: int,
-        pollers: int,
+        grace_s: float | None,
     ) -> None:
         self._poll = poll
         self._handle = handle
         self._slots = asyncio.Semaphore(most)
+        self._grace_s = grace_s
         self._stopping = False
         self._handling: set[asyncio.Task[None]] = set()
-        self._pollers = [asyncio.create_task(self._loop()) for _ in range(min(most, pollers))]
+        self._pollers = [asyncio.create_task(self._loop()) for _ in range(min(most, _POLLERS))]
 
     async def _loop(self) -> None:
         while not self._stopping:
@@ -86,10 +88,10 @@ class _Pump(Generic[T]):
             if isinstance(result, Exception) and not isinstance(result, ServiceError):
                 LOG.error("a poller ended by a fault", exc_info=result)
 
-    async def finish(self, within_s: float | None) -> None:
-        """Wait for what is being handled, and cancel what takes longer than *within_s*."""
+    async def finish(self) -> None:
+        """Wait for what is being handled, and cancel what takes longer than it may."""
         if self._handling:
-            _, late = await asyncio.wait(self._handling, timeout=within_s)
+            _, late = await asyncio.wait(self._handling, timeout=self._grace_s)
             for task in late:
                 task.cancel()
             if late:
@@ -181,7 +183,7 @@ class Worker:
                         lambda: service.poll_workflow_task(self._queue, self.identity),
                         runner.handle,
                         self._max_workflow_tasks,
-                        pollers=8,
+                        grace_s=None,  # each is short, or ends by its time-out
                     )
                 )
             if self._activities:
@@ -192,7 +194,7 @@ class Worker:
                         lambda: service.poll_activity_task(self._queue, self.identity),
                         attempts.handle,
                         self._max_activities,
-                        pollers=8,
+                        self._grace_s,
                     )
                 )
             stack.push_async_callback(self._stop, pumps)
@@ -210,7 +212,7 @@ class Worker:
         for pump in pumps:
             await pump.polls_ended()
         for pump in pumps:
-            await pump.finish(self._grace_s)
+            await pump.finish()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

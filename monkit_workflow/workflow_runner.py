@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 from monkit_workflow.converter import Converter
 from monkit_workflow.definitions import WorkflowDefinition
@@ -14,13 +15,13 @@ from monkit_workflow.errors import NotFound, QueryFailed, ServiceError
 from monkit_workflow.execution import BEHAVIOUR, Answer, Execution
 from monkit_workflow.failures import to_failure
 from monkit_workflow.history import Event
-from monkit_workflow.payload import Payload
 from monkit_workflow.replay import find_workflow
 from monkit_workflow.service import Query, Service, WorkflowTask
 from monkit_workflow.slices import SliceRunner, Stuck
 
 __all__ = ["WorkflowRunner"]
 
+T = TypeVar("T")
 LOG = logging.getLogger("monkit_workflow.worker")
 
 
@@ -104,11 +105,7 @@ class WorkflowRunner:
         events = await self._news(run, task)
         execution = run.execution = run.execution or self._fresh(task)
         name = f"workflow {task.workflow_id} ({task.workflow_type})"
-        try:
-            answer = await self._slices.run(name, partial(execution.feed, events), task.timeout_ns)
-        except Stuck:
-            run.execution = None  # its thread is inside
-            raise
+        answer = await self._inside(run, name, partial(execution.feed, events), task.timeout_ns)
         if answer is None:
             raise RuntimeError(f"{name}: the task has no open workflow task at its end")
         return answer
@@ -144,8 +141,9 @@ class WorkflowRunner:
             if execution is None:
                 execution = run.execution = self._fresh(task)
                 history = await self._service.history(task.workflow_id, task.run_id)
-                await self._slices.run("a query's replay", partial(execution.feed, history), task.timeout_ns)
-            result = await self._slices.run(f"query {query.name!r}", partial(_ask, execution, query))
+                await self._inside(run, "a query's replay", partial(execution.feed, history), task.timeout_ns)
+            name = f"query {query.name!r}"
+            result = await self._inside(run, name, partial(execution.query, query.name, query.input), task.timeout_ns)
         except QueryFailed as error:  # the run itself is as it was
             failure = to_failure(error, self._converter)
         except ServiceError:
@@ -154,6 +152,14 @@ class WorkflowRunner:
             failure = to_failure(error, self._converter)
             await self._evict(run)
         await self._service.answer_query(task.token, result, failure)
+
+    async def _inside(self, run: _Run, name: str, call: Callable[[], T], timeout_ns: int) -> T:
+        """Call into the execution of a run; forget it if nobody waits for the thread that is inside any more."""
+        try:
+            return await self._slices.run(name, call, timeout_ns)
+        except (Stuck, asyncio.CancelledError):
+            run.execution = None
+            raise
 
     async def _evict(self, run: _Run) -> None:
         """End the coroutines of a run whose lock is held."""
@@ -176,7 +182,3 @@ class WorkflowRunner:
             _, run = self._runs.popitem()
             async with run.lock:
                 await self._evict(run)
-
-
-def _ask(execution: Execution, query: Query) -> Payload | None:
-    return execution.query(query.name, query.input)
