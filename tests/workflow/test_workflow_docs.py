@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,10 +29,10 @@ def test_every_option_is_in_the_reference(options: type) -> None:
 
 
 @pytest.mark.parametrize("callable_", [Worker, monkit_workflow.connect])
-def test_every_argument_is_in_the_reference(callable_: object) -> None:
+def test_every_argument_is_in_the_reference(callable_: Any) -> None:
     names = [
         name for name in inspect.signature(callable_).parameters if name not in ("client", "task_queue", "address")
-    ]  # type: ignore[arg-type]
+    ]
     assert [name for name in names if f"`{name}`" not in REFERENCE] == []
 
 
