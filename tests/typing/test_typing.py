@@ -9,7 +9,7 @@ from mypy import api
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "cases"
-_EXPECTED = re.compile(r"# error: (.+)$")
+_EXPECTED = re.compile(r"\S  # error: (.+)$")
 _FOUND = re.compile(r"^(?P<file>[^:]+):(?P<line>\d+): error: (?P<text>.*)$")
 
 
