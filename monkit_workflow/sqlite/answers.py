@@ -56,8 +56,8 @@ def offer_task(state: RunState, task: Task, token: str, identity: str, now_ns: i
 def give_back_task(t: Transition, state: RunState, task: Task) -> None:
     """The poller had gone: the task is due again as if it had never been offered."""
     task.token, task.identity, task.offered = "", "", ()
-    if t.release(state):
-        t.change_task(state, 0)
+    t.release(state)
+    t.change_task(state, 0)  # as if it had changed, so that it is looked at again
 
 
 def held_task(state: RunState, token: str) -> Task:

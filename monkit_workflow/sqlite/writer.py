@@ -68,6 +68,8 @@ class Writer:
         self._calls: deque[Call] = deque()
         self._closing = False
         self._broken: BaseException | None = None
+        self._mended = False
+        """The file was read anew: there may be tasks for those who wait."""
         self._next_timer_ns: int | None = None
         self._out = Answers(self.give_back)
         self._rows = Rows(options.namespace)
@@ -133,6 +135,8 @@ class Writer:
             while not self._calls:
                 if self._closing:
                     return None
+                if self._mended:
+                    return []
                 until_ns = self._next_ns()
                 if until_ns is not None and until_ns <= self._clock.now_ns():
                     return []
@@ -172,6 +176,7 @@ class Writer:
 
     def _batch(self, calls: list[Call]) -> None:
         now_ns = self._clock.now_ns()
+        self._mended = False
         try:
             if self._broken is not None:
                 self._mend()
@@ -283,6 +288,7 @@ class Writer:
         except apsw.Error as error:
             raise StoreError(f"{self._store.name} cannot be opened again: {error}") from error
         self._broken = None
+        self._mended = True
 
     def _shut(self) -> None:
         unavailable = Unavailable("the service is closed")

@@ -1,0 +1,180 @@
+"""What is in memory is what the file says, whatever has happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monkit_workflow import commands as c
+from monkit_workflow.errors import ServiceError
+from monkit_workflow.payload import Failure, RetryPolicy
+from monkit_workflow.service import ActivityTask, WorkflowTask
+from monkit_workflow.sqlite import SqliteService
+from monkit_workflow.sqlite.state import RunState
+from tests.contract.player import BOUND_S, SECOND, Player, activity, child, value
+from tests.workflow.sqlite.stage import HandClock
+
+RETRY = RetryPolicy(initial_ns=SECOND, attempts=3)
+
+COMMANDS: list[Callable[[int], c.Command]] = [
+    lambda n: activity(f"a{n}", start_to_close_ns=5 * SECOND),
+    lambda n: activity(f"a{n}", start_to_close_ns=9 * SECOND, heartbeat_ns=3 * SECOND, retry=RETRY),
+    lambda n: activity(f"a{n}", schedule_to_close_ns=7 * SECOND, schedule_to_start_ns=2 * SECOND, task_queue="none"),
+    lambda n: c.RequestCancelActivityTask(activity_id=f"a{n - 1}"),
+    lambda n: c.StartTimer(timer_id=f"t{n}", duration_ns=n % 7 * SECOND),
+    lambda n: c.CancelTimer(timer_id=f"t{n - 1}"),
+    lambda n: child(f"c{n % 3}", timeout_ns=20 * SECOND, task_queue="q", parent_close="cancel"),
+    lambda n: c.SignalExternalWorkflowExecution(workflow_id=f"c{n % 3}", name="s"),
+    lambda n: c.RequestCancelExternalWorkflowExecution(workflow_id=f"c{n % 3}"),
+    lambda n: c.RecordMarker(name="SideEffect", value=value("1")),
+    lambda n: c.ModifyWorkflowProperties(memo={f"m{n}": value("1")}),
+    lambda n: c.UpsertSearchAttributes(attributes={f"s{n % 2}": value(str(n))}),
+    lambda n: c.CompleteWorkflowExecution(),
+    lambda n: c.FailWorkflowExecution(failure=Failure(message="no")),
+    lambda n: c.ContinueAsNewWorkflowExecution(workflow_type="Play"),
+]
+
+
+class Story:
+    """Does what it is told to a few runs, and keeps the tasks it gets."""
+
+    def __init__(self, player: Player, clock: HandClock) -> None:
+        self.player = player
+        self.clock = clock
+        self.tasks: list[WorkflowTask] = []
+        self.attempts: list[ActivityTask] = []
+
+    async def start(self, n: int) -> None:
+        await self.player.start(f"c{n % 3}", timeout_ns=(10 + n) * SECOND, id_reuse="allow")
+
+    async def signal(self, n: int) -> None:
+        await self.player.signal(workflow_id=f"c{n % 3}")
+
+    async def cancel(self, n: int) -> None:
+        await self.player.service.cancel(f"c{n % 3}")
+
+    async def terminate(self, n: int) -> None:
+        if n % 4 == 0:
+            await self.player.service.terminate(f"c{n % 3}")
+
+    async def advance(self, n: int) -> None:
+        self.clock.advance(n % 4 * SECOND)
+
+    async def poll(self, n: int) -> None:
+        """Poll both kinds, and stop when nothing comes."""
+        workflow = asyncio.ensure_future(self.player.task())
+        attempt = asyncio.ensure_future(self.player.attempt())
+        await asyncio.sleep(0)
+        with contextlib.suppress(ServiceError):
+            await self.player.service.describe("c0")
+        for task, kept in ((workflow, self.tasks), (attempt, self.attempts)):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                kept.append(await task)  # type: ignore[arg-type]
+
+    async def answer(self, n: int) -> None:
+        if self.tasks:
+            first, second = COMMANDS[n % len(COMMANDS)], COMMANDS[n // 3 % len(COMMANDS)]
+            await self.player.reply(self.tasks.pop(0), first(n), *([second(n + 1)] if n % 2 else []))
+
+    async def fail(self, n: int) -> None:
+        if self.tasks and n % 3 == 0:
+            await self.player.service.fail_workflow_task(self.tasks.pop(0).token, Failure(message="no"))
+
+    async def end_attempt(self, n: int) -> None:
+        if self.attempts:
+            token, service = self.attempts.pop(0).token, self.player.service
+            await (
+                service.complete_activity(token, value("1")),
+                service.fail_activity(token, Failure(message="no")),
+                service.cancel_activity(token),
+            )[n % 3]
+
+    async def heartbeat(self, n: int) -> None:
+        if self.attempts:
+            await self.player.service.heartbeat(self.attempts[0].token, (value(str(n)),))
+
+
+ACTIONS: list[Callable[[Story, int], Awaitable[None]]] = [
+    Story.start,
+    Story.signal,
+    Story.cancel,
+    Story.terminate,
+    Story.advance,
+    Story.poll,
+    Story.poll,
+    Story.answer,
+    Story.answer,
+    Story.answer,
+    Story.fail,
+    Story.end_attempt,
+    Story.heartbeat,
+]
+
+
+def facts(state: RunState) -> dict[str, Any]:
+    """What of a run has to be the same in memory and in the file."""
+    task = state.task
+    return {
+        "run": (state.workflow_id, state.run_id, state.parent, state.request_id, state.started, state.status),
+        "size": (state.length, state.bytes, state.last_ns, state.answer_id),
+        "task": task and (task.scheduled_id, task.attempt, task.visible_ns, task.failure),
+        "activities": {
+            event: (item.attempt, item.phase, item.visible_ns, item.started_ns, item.armed_ns, item.failure)
+            for event, item in state.activities.items()
+            if item.phase != "ended"
+        },
+        "cancelled": {event: item.cancel_requested for event, item in state.activities.items()},
+        "ids": state.activity_ids,
+        "timers": {name: (item.started_id, item.due_ns, item.fired) for name, item in state.timers.items()},
+        "children": {event: (item.run_id, item.started_id, item.ended) for event, item in state.children.items()},
+        "buffered": [type(event) for event in state.buffered.values()],
+        "asked": (state.cancel_requested, sorted(state.memo), sorted(state.attributes), state.request_ids),
+        "due": sorted(state.due()),
+    }
+
+
+def compare(service: SqliteService) -> None:
+    """The thread is idle: every state is what its rows make, and there are no rows besides."""
+    writer = service._writer
+    assert writer is not None
+    states = dict(writer._runs._states)
+    execute = writer._store.connection.execute
+    assert {run for (run,) in execute("SELECT run FROM runs")} == set(states)
+    for key, state in states.items():
+        assert facts(writer._tables.load(key)) == facts(state)
+    timers = [tuple(row) for row in execute("SELECT due_ns, run, kind, event FROM timers ORDER BY 1, 2, 3, 4")]
+    assert timers == sorted(
+        (due, key, kind, event) for key, state in states.items() for due, kind, event in state.due()
+    )
+    tasks = {(run, event) for run, event in execute("SELECT run, event FROM tasks")}
+    expected = {(key, 0) for key, state in states.items() if state.task is not None}
+    for key, state in states.items():
+        expected |= {(key, event) for event, item in state.activities.items() if item.phase != "ended"}
+    assert tasks == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(ACTIONS) - 1), st.integers(0, 59)), min_size=10, max_size=80))
+def test_every_state_in_memory_is_the_fold_of_its_history_and_rows(steps: list[tuple[int, int]]) -> None:
+    clock = HandClock()
+    service = SqliteService(None, clock=clock)
+
+    async def scene() -> None:
+        async with asyncio.timeout(BOUND_S), service:
+            story = Story(Player(service), clock)
+            await story.start(0)
+            for action, n in steps:
+                with contextlib.suppress(ServiceError):
+                    await ACTIONS[action](story, n)
+            with contextlib.suppress(ServiceError):
+                await service.describe("c0")
+            await service.stop_polling("nobody")  # all that was given back has arrived before it
+            compare(service)
+
+    asyncio.run(scene())
