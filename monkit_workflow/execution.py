@@ -43,6 +43,7 @@ from monkit_workflow.history import (
     WorkflowTaskTimedOut,
 )
 from monkit_workflow.info import info_of
+from monkit_workflow.loop import Closed
 from monkit_workflow.machines import ROUTES
 from monkit_workflow.matching import ADVICE, adopt, match, show_command, show_event
 from monkit_workflow.payload import Payload, Payloads
@@ -71,6 +72,14 @@ class Answer:
         """The command that ends the run, ``None`` while it goes on."""
         last = self.commands[-1] if self.commands else None
         return last if isinstance(last, CLOSING_COMMANDS) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Who is told how a handler ended."""
+
+    returned: Callable[[Any], None]
+    raised: Callable[[BaseException], None]
 
 
 class Execution:
@@ -106,9 +115,14 @@ class Execution:
         self._instance: Any = None
         self._main: asyncio.Task[None] | None = None
         self._cancel_requested = False
-        self._answered_before = False
+        self._is_answered = True
+        self._has_rules = False
 
     # Events in, commands out.
+
+    def can_go_on_with(self, event: Event) -> bool:
+        """Whether *event* may be the next one: after an answer its confirmation, and no other attempt of the task."""
+        return event.id == self.next_id and (self._is_answered or isinstance(event, WorkflowTaskCompleted))
 
     def feed(self, events: Sequence[Event]) -> Answer | None:
         """Take the next *events* and return the answer to the open task at their end, ``None`` if there is none.
@@ -134,10 +148,11 @@ class Execution:
             if kind is WorkflowTaskStarted:
                 place, answer = self._task_started(event, events, place)
             elif isinstance(event, WorkflowTaskCompleted):
+                self._go_by(event.behaviour)
                 batch, after, place = _batch(events, place)
                 self._confirm(event, batch, after)
             elif kind is WorkflowTaskFailed or kind is WorkflowTaskTimedOut:
-                if self.runtime.commands:
+                if not self._is_answered:
                     raise WorkerError("the answer of the last workflow task was not taken; rebuild the run")
             elif kind is not WorkflowTaskScheduled:
                 self._incoming.append(event)
@@ -148,24 +163,36 @@ class Execution:
         following = events[place] if place < len(events) else None
         if following is None:
             self._slice(started, None)
+            self._is_answered = False
             return place, self.answer()
         if not isinstance(following, WorkflowTaskCompleted):
             return place, None
+        self._go_by(following.behaviour)
         batch, after, place = _batch(events, place + 1)
         self._slice(started, batch)
         self._confirm(following, batch, after)
         return place, None
 
+    def _go_by(self, behaviour: int) -> None:
+        """The first answer says which rules the run was begun with; nothing may run by others."""
+        if not self._has_rules:
+            self._has_rules = True
+            self.behaviour = _known(behaviour)
+
     def _confirm(self, completed: WorkflowTaskCompleted, batch: Sequence[Event], after: Sequence[Event]) -> None:
         """Pair the last slice's commands with the events that its answer made."""
-        if not self._answered_before:
-            self._answered_before = True
-            self.behaviour = _known(completed.behaviour)
         runtime = self.runtime
+        self._is_answered = True
         for item, event in match(runtime.commands, batch, completed.id):
             machine = item.machine
             if machine is not None:
-                adopt(machine, event)
+                given_id = machine.id
+                try:
+                    adopt(machine, event)
+                except ValueError as problem:
+                    raise Nondeterminism(event.id, show_event(event), str(problem), ADVICE) from None
+                if machine.id != given_id:
+                    runtime.adopted(machine.id)
                 if machine.event_id == event.id:
                     runtime.machines[event.id] = machine
                 elif machine.state == "done":
@@ -181,13 +208,13 @@ class Execution:
             )
         runtime.loop.now_ns = started.time_ns
         runtime.preload(batch, started.id)
-        with self.runtime.loop.entered():
+        with runtime.loop.entered():
             for event in self._incoming:
                 self._apply(event)
             self._incoming.clear()
             for event in batch or ():
                 if isinstance(event, WorkflowExecutionUpdateAccepted):
-                    self._accept(event)
+                    runtime.loop.call_soon(self._accept, event)
             if self._main is None and self._began is not None:
                 self._start_main(self._began)
             self._run()
@@ -214,15 +241,17 @@ class Execution:
             Exception: as `feed`.
         """
         with self.runtime.loop.entered():
-            self.runtime.end_local_activity(activity.machine, value, failure, attempt)
-            self._run()
+            self._context.run(self._end_local, activity, value, failure, attempt)
         return self.answer()
+
+    def _end_local(self, activity: LocalActivity, value: Payload | None, failure: Any, attempt: int) -> None:
+        self.runtime.end_local_activity(activity.machine, value, failure, attempt)
+        self._run()
 
     # What happens to a run.
 
     def _apply(self, event: Event) -> None:
-        if self.runtime.loop.stopped:
-            return
+        """Tell of *event*; the code hears of it in the drain, when all is known that came before this task."""
         kind = type(event)
         field = ROUTES.get(kind)
         if field is None:
@@ -236,7 +265,7 @@ class Execution:
         try:
             machine.settle(event)
         except ValueError as problem:
-            raise Nondeterminism(event.id, show_event(event), str(problem)) from None
+            raise Nondeterminism(event.id, show_event(event), str(problem), ADVICE) from None
         if machine.state == "done":
             del self.runtime.machines[machine.event_id]
 
@@ -251,18 +280,18 @@ class Execution:
     def _start_main(self, began: WorkflowExecutionStarted) -> None:
         loop = self.runtime.loop
         arguments = self._definition.signature.decode(self._converter, began.input)
-        run = self._definition.run
-        coroutine = run(*arguments) if self._instance is None else run(self._instance, *arguments)
-        self._main = loop.create_task(self._supervise(coroutine), name="main")
+        if self._instance is not None:
+            arguments.insert(0, self._instance)
+        self._main = loop.create_task(self._supervise(arguments), name="main")
         if self._cancel_requested:
             loop.call_soon(self._main.cancel)  # after its first step, so that it can clean up
 
-    async def _supervise(self, coroutine: Any) -> None:
+    async def _supervise(self, arguments: Sequence[Any]) -> None:
         """Await the main function; its end is the end of the run."""
         try:
-            result = await coroutine
+            result = await self._definition.run(*arguments)
             self._close(CompleteWorkflowExecution(result=self._result(result)))
-        except GeneratorExit:
+        except (GeneratorExit, Closed):
             raise
         except BaseException as error:
             self._ended_by(error)
@@ -272,15 +301,17 @@ class Execution:
 
     def _ended_by(self, error: BaseException) -> None:
         runtime = self.runtime
-        following = _continuation(error)
-        if following is not None:
-            self._close(self._continue(following))
-        elif isinstance(error, asyncio.CancelledError) and self._cancel_requested:
-            self._close(CancelWorkflowExecution())
-        elif isinstance(error, asyncio.CancelledError) or runtime.is_failure(error):
-            self._close(FailWorkflowExecution(failure=to_failure(error, self._converter)))
-        else:
-            runtime.abort(error)
+        try:
+            if (following := _continuation(error)) is not None:
+                self._close(self._continue(following))
+            elif isinstance(error, asyncio.CancelledError) and self._cancel_requested:
+                self._close(CancelWorkflowExecution())
+            elif runtime.is_failure(error):
+                self._close(FailWorkflowExecution(failure=to_failure(error, self._converter)))
+            else:
+                runtime.abort(error)
+        except Exception as problem:  # its arguments or details have no encoding: nobody else would hear of it
+            runtime.abort(problem)
 
     def _continue(self, following: ContinueAsNew) -> Command:
         assert self._began is not None
@@ -299,48 +330,51 @@ class Execution:
         if handler is None:
             self.runtime.mailbox.channel(event.name).put(event.input)
         else:
-            self._call(handler, event.input)
+            self.runtime.loop.call_soon(self._call, handler, event.input, _Ends(lambda _: None, self._ended_by))
 
-    def _call(self, handler: Handler, arguments: Payloads, done: Callable[[Any], None] | None = None) -> None:
+    def _call(self, handler: Handler, arguments: Payloads, ends: _Ends) -> None:
         """Run a handler: at once if it is a plain function, else as a task of its own."""
         try:
             values = handler.signature.decode(self._converter, arguments)
-            called = handler.function(self._instance, *values)
-        except Exception as error:
-            self._ended_by(error)
-            return
-        if handler.is_async:
-            self.runtime.loop.create_task(self._handle(called, done), name=handler.name)
-        elif done is not None:
-            done(called)
+            if handler.is_async:
+                self.runtime.loop.create_task(self._handle(handler, values, ends), name=handler.name)
+            else:
+                ends.returned(handler.function(self._instance, *values))
+        except BaseException as error:
+            ends.raised(error)
 
-    async def _handle(self, coroutine: Any, done: Callable[[Any], None] | None) -> None:
+    async def _handle(self, handler: Handler, values: Sequence[Any], ends: _Ends) -> None:
         try:
-            result = await coroutine
-            if done is not None:
-                done(result)
-        except (GeneratorExit, asyncio.CancelledError):
+            ends.returned(await handler.function(self._instance, *values))
+        except (GeneratorExit, Closed):
             raise
         except BaseException as error:
-            self._ended_by(error)
+            ends.raised(error)
 
     def _request_cancel(self, event: WorkflowExecutionCancelRequested) -> None:
         if not self._cancel_requested:
             self._cancel_requested = True
             if self._main is not None:
-                self._main.cancel()
+                self.runtime.loop.call_soon(self._main.cancel)
 
     def _accept(self, event: WorkflowExecutionUpdateAccepted) -> None:
-        """Run an update that has been accepted; its validator ran then."""
+        """Run an update that has been accepted; its validator ran then. Its failures are its caller's."""
         handler = self._definition.updates.get(event.name)
         if handler is None:
             raise Nondeterminism(event.id, show_event(event), "has no handler of that name", ADVICE)
-        self.runtime.emit(AcceptUpdate(update_id=event.update_id, name=event.name, input=event.input))
+        runtime, update_id = self.runtime, event.update_id
+        runtime.emit(AcceptUpdate(update_id=update_id, name=event.name, input=event.input))
 
-        def done(result: Any) -> None:
-            self.runtime.emit(CompleteUpdate(update_id=event.update_id, result=self._result(result)))
+        def returned(result: Any) -> None:
+            runtime.emit(CompleteUpdate(update_id=update_id, result=self._result(result)))
 
-        self._call(handler, event.input, done)
+        def raised(error: BaseException) -> None:
+            if _continuation(error) is None and runtime.is_failure(error):
+                runtime.emit(CompleteUpdate(update_id=update_id, failure=to_failure(error, self._converter)))
+            else:
+                self._ended_by(error)
+
+        self._call(handler, event.input, _Ends(returned, raised))
 
     # Between tasks.
 
@@ -349,7 +383,11 @@ class Execution:
 
         Raises:
             QueryFailed: there is no such query, or its handler raised.
+            WorkerError: it woke code that waits, so that this execution is of no use any more.
         """
+        return self._context.run(self._query, name, arguments)
+
+    def _query(self, name: str, arguments: Payloads) -> Payload | None:
         runtime = self.runtime
         if name == STACK_QUERY:
             return self._converter.encode(self.stack())
@@ -357,16 +395,21 @@ class Execution:
         if handler is None:
             known = ", ".join(sorted(runtime.query_handlers)) or "none"
             raise QueryFailed(f"the workflow {self._definition.name!r} has no query {name!r}; it has: {known}")
-        runtime.read_only = True
+        loop = runtime.loop
+        ready = loop.ready()
+        loop.read_only = True
         try:
-            with self.runtime.loop.entered():
+            with loop.entered():
                 values = handler.signature.decode(self._converter, arguments)
-                bound = (self._instance,) if handler.name in self._definition.queries else ()
-                return self._result(handler.function(*bound, *values))
-        except Exception as problem:
+                bound = (self._instance,) if self._definition.queries.get(name) is handler else ()
+                result = self._result(handler.function(*bound, *values))
+        except (Exception, asyncio.CancelledError, ContinueAsNew) as problem:
             raise QueryFailed(f"the query {name!r} failed: {type(problem).__name__}: {problem}") from problem
         finally:
-            runtime.read_only = False
+            loop.read_only = False
+            if loop.ready() != ready:
+                raise WorkerError(f"the query {name!r} woke code that waits: a query must change nothing")
+        return result
 
     def stack(self) -> str:
         """Where the code waits, as Python shows a traceback."""
@@ -374,10 +417,8 @@ class Execution:
 
     def close(self) -> None:
         """End the code's coroutines here and now; nothing that they do in their clean-up counts."""
-        runtime = self.runtime
-        runtime.read_only = True
         with self.runtime.loop.entered():
-            runtime.loop.close()
+            self._context.run(self.runtime.close)
 
 
 _HANDLERS: Final[Mapping[type[Event], Callable[[Execution, Any], None]]] = {

@@ -12,23 +12,35 @@ the order of addresses, which is another one in each process.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple
 
-from monkit_workflow.errors import GuardError
+from monkit_workflow.errors import GuardError, WorkerError
 
-__all__ = ["NumberedFuture", "NumberedTask", "TimerKeeper", "WorkflowLoop"]
+__all__ = ["Closed", "NumberedFuture", "NumberedTask", "TimerKeeper", "WorkflowLoop"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+READ_ONLY = "a query only reads: it cannot start, cancel, record, wait for or draw anything"
 _SECOND_NS = 1_000_000_000
 _SWEEP = 64
 """How many ended tasks or generators may be held beside the living ones."""
+_MOST_AWAITS = 1000
+"""How often a coroutine that is closed may await something in its clean-up."""
+
+
+class Closed(BaseException):
+    """What a suspended coroutine gets when the run leaves this worker's memory.
+
+    `GeneratorExit` would not do: before Python 3.13 closing a coroutine does
+    not reach an async generator that waits inside of it.
+    """
 
 
 class TimerKeeper(Protocol):
@@ -74,6 +86,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self.now_ns = 0
         self.stopped = False
         """Set by the owner when the run is over: what is still ready is not run."""
+        self.read_only = False
+        """Set by the owner while code runs that must leave no trace: it cannot make tasks and futures."""
         self.keeper = keeper
         """Who made this loop: the runtime of the run."""
         self._on_error = on_error
@@ -106,8 +120,18 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             if not handle._cancelled:  # the method costs a call each
                 handle._run()
 
+    def ready(self) -> int:
+        """How many callbacks wait to be run."""
+        return len(self._ready)
+
     def next_number(self) -> int:
-        """The count of the next task or future."""
+        """The count of the next task or future.
+
+        Raises:
+            WorkerError: the loop is `read_only`.
+        """
+        if self.read_only:
+            raise WorkerError(READ_ONLY)
         self._count += 1
         return self._count
 
@@ -123,17 +147,14 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         it that they can do nothing.
         """
         self.stopped = True
-        for task in self.tasks():
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            coro = task.get_coro()
-            with suppress(BaseException):  # a finally block that awaits or raises: nobody is left to be told
-                coro.close()
-        for generator in self._generators:
-            with suppress(BaseException):
-                generator.aclose().send(None)
+        while self._tasks or self._generators:  # the clean-up may make more of both
+            tasks, self._tasks = self.tasks(), []
+            for task in tasks:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                _end(task.get_coro())
+            if not self._tasks and self._generators:
+                _end(self._generators.pop(0).aclose())
         self._ready.clear()
-        self._tasks.clear()
-        self._generators.clear()
 
     def _generator_began(self, generator: AsyncGenerator[Any, Any]) -> None:
         """Hold it: dropped ones are closed when the collector pleases, which is another time in each replay."""
@@ -206,6 +227,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         **_: object,
     ) -> NumberedTask[T]:
         """A task of this loop; it makes its first step in this drain."""
+        if self.read_only:
+            coro.close()  # or Python would warn that nobody awaited it
         task = NumberedTask(coro, loop=self, name=name, context=context)
         self._tasks.append(task)
         if len(self._tasks) > self._sweep_at[0]:
@@ -244,3 +267,18 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             GuardError: always.
         """
         raise GuardError("another thread cannot call into workflow code; send a signal instead")
+
+
+def _end(awaitable: Any) -> None:
+    """Run *awaitable* to its end by an exception; what it awaits or raises in its clean-up is of no account."""
+    arguments: list[Any] = []
+    if inspect.iscoroutine(awaitable) and inspect.getcoroutinestate(awaitable) == inspect.CORO_CREATED:
+        arguments = [item for item in awaitable.cr_frame.f_locals.values() if inspect.iscoroutine(item)]
+    for _ in range(_MOST_AWAITS):
+        try:
+            awaitable.throw(Closed())
+        except BaseException:  # also what the code raises: nobody is left to be told
+            break
+    for item in arguments:  # never begun either, and Python would warn of it
+        if inspect.getcoroutinestate(item) == inspect.CORO_CREATED:
+            _end(item)

@@ -59,7 +59,7 @@ from monkit_workflow.history import (
 from monkit_workflow.machines import CANCEL_RECORDED, Machine
 from monkit_workflow.payload import JSON, Payload
 
-__all__ = ["Pending", "adopt", "match"]
+__all__ = ["Pending", "adopt", "match", "same_name"]
 
 _CHANGE_VERSIONS = frozenset({"CadenceChangeVersion", "TemporalChangeVersion"})
 _MOVABLE_MARKERS = frozenset({"Version", "MutableSideEffect"})
@@ -85,7 +85,8 @@ Adopted = Mapping[int, int]
 Test = Callable[[Any, Any, Machine | None, Adopted], bool]
 
 
-def _same_name(history: str, code: str) -> bool:
+def same_name(history: str, code: str) -> bool:
+    """Whether a type in history is the one that the code names, also with Go's package around it."""
     return history == code or short_type_name(history) == code
 
 
@@ -108,7 +109,7 @@ def _same_activity(
 def _same_marker(event: MarkerRecorded, command: RecordMarker, machine: Machine | None, _: Adopted) -> bool:
     if event.name != command.name:
         return False
-    return event.name != "LocalActivity" or _same_name(event.activity_type, command.activity_type)
+    return event.name != "LocalActivity" or same_name(event.activity_type, command.activity_type)
 
 
 def _value(payload: Payload | None) -> Any:
@@ -126,7 +127,7 @@ def _always(*_: object) -> bool:
 
 
 _MATCHES: Final[Mapping[type[Event], tuple[type[Command], Test]]] = {
-    ActivityTaskScheduled: (ScheduleActivityTask, lambda e, c, *_: _same_name(e.activity_type, c.activity_type)),
+    ActivityTaskScheduled: (ScheduleActivityTask, lambda e, c, *_: same_name(e.activity_type, c.activity_type)),
     ActivityTaskCancelRequested: (RequestCancelActivityTask, _same_activity),
     RequestCancelActivityTaskFailed: (RequestCancelActivityTask, _always),
     TimerStarted: (StartTimer, _always),
@@ -134,7 +135,7 @@ _MATCHES: Final[Mapping[type[Event], tuple[type[Command], Test]]] = {
     CancelTimerFailed: (CancelTimer, _always),
     StartChildWorkflowExecutionInitiated: (
         StartChildWorkflowExecution,
-        lambda e, c, *_: _same_name(e.workflow_type, c.workflow_type),
+        lambda e, c, *_: same_name(e.workflow_type, c.workflow_type),
     ),
     SignalExternalWorkflowExecutionInitiated: (
         SignalExternalWorkflowExecution,
@@ -154,7 +155,7 @@ _MATCHES: Final[Mapping[type[Event], tuple[type[Command], Test]]] = {
     WorkflowExecutionCanceled: (CancelWorkflowExecution, _always),
     WorkflowExecutionContinuedAsNew: (
         ContinueAsNewWorkflowExecution,
-        lambda e, c, *_: _same_name(e.workflow_type, c.workflow_type),
+        lambda e, c, *_: same_name(e.workflow_type, c.workflow_type),
     ),
 }
 

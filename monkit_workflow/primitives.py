@@ -115,7 +115,9 @@ def channel(name: str, type: Any = None) -> Channel[Any]:
 
 def set_query_handler(name: str, function: Callable[..., Any]) -> None:
     """Answer the query *name* by a plain *function*; for workflows that are functions."""
-    current().query_handlers[name] = Handler(name, function, signature(function), is_async=False)
+    runtime = current()
+    runtime.demand_writable()
+    runtime.query_handlers[name] = Handler(name, function, signature(function), is_async=False)
 
 
 def version(change_id: str, least: int, most: int) -> int:

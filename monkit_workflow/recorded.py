@@ -26,10 +26,13 @@ DEFAULT_VERSION = -1
 class RecordedValues:
     """The recorded values of one run."""
 
-    def __init__(self, converter: Converter, emit: Callable[[Command], object]) -> None:
+    def __init__(
+        self, converter: Converter, emit: Callable[[Command], object], demand_writable: Callable[[], None]
+    ) -> None:
         self.replaying = False
         self._converter = converter
         self._emit = emit
+        self._demand_writable = demand_writable
         self._versions: dict[str, int] = {}
         self._recorded_versions: dict[str, MarkerRecorded] = {}
         self._side_effects: deque[MarkerRecorded] = deque()
@@ -78,6 +81,7 @@ class RecordedValues:
         return chosen
 
     def _choose(self, change_id: str, most: int) -> int:
+        self._demand_writable()
         if self.replaying:
             marker = self._recorded_versions.get(change_id)
             return DEFAULT_VERSION if marker is None or marker.version is None else marker.version
@@ -90,6 +94,7 @@ class RecordedValues:
         Raises:
             Nondeterminism: history has no side effect here.
         """
+        self._demand_writable()
         if not self.replaying:
             payload = self._converter.encode(function())
         elif self._side_effects:
@@ -105,6 +110,7 @@ class RecordedValues:
         Raises:
             Nondeterminism: history has no value yet.
         """
+        self._demand_writable()
         count = self._calls[key] = self._calls.get(key, 0) + 1
         before = self._values.get(key)
         payload = self._changed(key, count) if self.replaying else self._converter.encode(function())

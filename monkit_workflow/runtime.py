@@ -33,7 +33,7 @@ from monkit_workflow.definitions import Handler, WorkflowDefinition
 from monkit_workflow.errors import FailureError, WorkerError, WorkflowError
 from monkit_workflow.history import Event, MarkerRecorded
 from monkit_workflow.info import WorkflowInfo
-from monkit_workflow.loop import NumberedFuture, WorkflowLoop
+from monkit_workflow.loop import READ_ONLY, NumberedFuture, WorkflowLoop
 from monkit_workflow.machines import (
     ActivityMachine,
     ChildMachine,
@@ -42,7 +42,7 @@ from monkit_workflow.machines import (
     RequestMachine,
     TimerMachine,
 )
-from monkit_workflow.matching import Pending
+from monkit_workflow.matching import Pending, same_name
 from monkit_workflow.options import Cancellation
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.recorded import RecordedValues
@@ -72,15 +72,13 @@ class Runtime:
         self.loop = WorkflowLoop(self, self._callback_failed)  # type: ignore[abstract]
         self.info: WorkflowInfo | None = None
         self.replaying = False
-        self.read_only = False
-        """A query runs: whatever would become a command is an error."""
         self.error: BaseException | None = None
         """Why the workflow task cannot be answered."""
         self.commands: list[Pending] = []
         """What the last slice asked for and history has not confirmed yet, in order."""
         self.machines: dict[int, Machine] = {}
         """By the id of the event that recorded them."""
-        self.recorded = RecordedValues(converter, self.emit)
+        self.recorded = RecordedValues(converter, self.emit, self.demand_writable)
         self.mailbox = Mailbox(converter)
         self.query_handlers: dict[str, Handler] = dict(definition.queries)
         self.locals: list[LocalActivity] = []
@@ -93,35 +91,57 @@ class Runtime:
     # Commands.
 
     def emit(self, command: Command, machine: Machine | None = None, *, withdrawn: bool = False) -> None:
-        """Add a command to the answer.
+        """Add a command to the answer, unless the run is over or is being closed.
 
         Raises:
             WorkerError: a query runs.
         """
-        if self.read_only:
-            raise WorkerError("a query only reads: it cannot start, cancel, record or wait for anything")
-        self.commands.append(Pending(command, machine, withdrawn))
+        self.demand_writable()
+        if not self.loop.stopped:
+            self.commands.append(Pending(command, machine, withdrawn))
+
+    def demand_writable(self) -> None:
+        """See that no query runs: it must leave no trace in what the code does next.
+
+        Raises:
+            WorkerError: one does.
+        """
+        if self.loop.read_only:
+            raise WorkerError(READ_ONLY)
 
     def abort(self, error: BaseException) -> None:
-        """Stop the slice: the workflow task fails with the first such *error*."""
+        """Stop the slice: the workflow task fails with the first such *error*. In a query nothing is stopped."""
+        if self.loop.read_only:
+            return
         if self.error is None:
             self.error = error
         self.loop.stopped = True
 
     def next_id(self) -> str:
         """An id for what the code asks for; history may know it by another one."""
+        self.demand_writable()
         self._count += 1
         return str(self._count)
 
+    def adopted(self, known_id: str) -> None:
+        """History has another id than was given: ids that are given from now on must not meet it."""
+        number = known_id.removeprefix(f"{self.known_info.run_id}_")
+        if number.isdecimal():
+            self._count = max(self._count, int(number))
+
     def _give_up(self, machine: Machine, command: Command) -> None:
         """Send *command*, or take the one back that has not been sent."""
-        withdrawn = machine.state == "withdrawn"
-        if withdrawn:
-            for item in reversed(self.commands):
-                if item.machine is machine:
-                    item.withdrawn = True
-                    break
-        self.emit(command, machine, withdrawn=withdrawn)
+        self.emit(command, machine, withdrawn=self._withdraw(machine))
+
+    def _withdraw(self, machine: Machine) -> bool:
+        """Take the command back that made *machine*; false if it has been sent."""
+        if machine.state != "withdrawn":
+            return False
+        for item in reversed(self.commands):
+            if item.machine is machine:
+                item.withdrawn = True
+                break
+        return True
 
     # Timers: the loop's keeper.
 
@@ -165,8 +185,7 @@ class Runtime:
 
     def start_local_activity(self, command: ScheduleActivityTask, hint: Any) -> LocalActivityMachine:
         """Ask for an activity that the worker runs itself."""
-        if self.read_only:
-            self.emit(command)
+        self.demand_writable()
         machine = LocalActivityMachine(
             command.activity_type, command.activity_id, lambda it: None, self.loop, self.converter, hint, "try"
         )
@@ -194,11 +213,11 @@ class Runtime:
         """Ask for a child workflow."""
 
         def tell(machine: Machine) -> None:
-            request = RequestCancelExternalWorkflowExecution(workflow_id=machine.id, child_only=True)
-            if machine.state == "withdrawn":
-                self._give_up(machine, request)
-            else:
-                self.emit(request, RequestMachine("cancel", machine.id, self.loop))
+            withdrawn = self._withdraw(machine)
+            request = RequestMachine("cancel", machine.id, self.loop)
+            request.future.add_done_callback(asyncio.Future.exception)  # seen: it may well have ended meanwhile
+            command = RequestCancelExternalWorkflowExecution(workflow_id=machine.id, child_only=True)
+            self.emit(command, request, withdrawn=withdrawn)
 
         machine = ChildMachine(command.workflow_type, command.workflow_id, tell, self.loop, self.converter, hint, how)
         self.emit(command, machine)
@@ -229,8 +248,6 @@ class Runtime:
 
     def condition(self, test: Callable[[], object]) -> NumberedFuture[None]:
         """A future that ends once *test* is true while nothing else is ready."""
-        if self.read_only:
-            raise WorkerError("a query only reads: it cannot wait")
         future = self.loop.create_future()
         self._conditions.append((test, future))
         return future
@@ -268,17 +285,19 @@ class Runtime:
         if not self._recorded_locals:
             return False
         event = self._recorded_locals.popleft()
-        for item in self.locals:
-            # Ids are ours or another SDK's; the order among those of one type is the same.
-            if item.machine.id == event.key or item.machine.name == event.activity_type:
-                self.end_local_activity(item.machine, event.value, event.failure, event.attempt)
-                return True
-        return self.end_recorded_local()  # nobody asked for it: matching will say so
+        alike = [item.machine for item in self.locals if same_name(event.activity_type, item.machine.name)]
+        # Ids are ours or another SDK's; there the order among those of one type is the same.
+        machine = next((item for item in alike if item.id == event.key), alike[0] if alike else None)
+        if machine is None:
+            return self.end_recorded_local()  # nobody asked for it: matching will say so
+        self.end_local_activity(machine, event.value, event.failure, event.attempt)
+        return True
 
     # Small things.
 
     def random(self) -> Random:
         """The run's own source of random numbers, the same in every replay."""
+        self.demand_writable()
         if self._random is None:
             self._random = Random(self.known_info.run_id)
         return self._random
@@ -297,7 +316,13 @@ class Runtime:
         """Whether *error* is an outcome of the run and no fault of its code."""
         if isinstance(error, BaseExceptionGroup):
             return all(self.is_failure(leaf) for leaf in error.exceptions)
-        return isinstance(error, (FailureError, TimeoutError, *self.definition.failures))
+        return isinstance(error, (FailureError, TimeoutError, asyncio.CancelledError, *self.definition.failures))
+
+    def close(self) -> None:
+        """End the code's coroutines; nothing that they do in their clean-up counts or is logged."""
+        self.loop.read_only = False
+        self.loop.stopped = self.replaying = self.recorded.replaying = True
+        self.loop.close()
 
     def _callback_failed(self, context: dict[str, Any]) -> None:
         """An error that no code was told: logged, as asyncio does, but not again in each replay."""

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar, TypeVarTuple
 
 from monkit_workflow.errors import ContinueAsNew
+from monkit_workflow.loop import Closed
 
 __all__ = ["Saga", "shielded"]
 
@@ -27,10 +28,11 @@ async def shielded(coroutine: Coroutine[Any, Any, T]) -> T:
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError as request:
-            if not task.done():
+            if not task.cancelled():  # else it is the task's own
                 cancelled = request
         except BaseException:
-            break  # it is the task's own, raised below
+            if not task.done():
+                raise  # the run is closed
     if cancelled is not None:
         if not task.cancelled():
             task.exception()  # seen: the cancellation is what the caller has to know
@@ -69,7 +71,7 @@ class Saga:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, ContinueAsNew | GeneratorExit):
+        if error is None or isinstance(error, ContinueAsNew | GeneratorExit | Closed):
             return
         failed = await shielded(self._compensate())
         if failed:
@@ -80,6 +82,6 @@ class Saga:
         while self._steps:
             try:
                 await self._steps.pop()()
-            except Exception as problem:
+            except (Exception, asyncio.CancelledError) as problem:
                 failed.append(problem)
         return failed

@@ -115,8 +115,9 @@ class WorkflowRunner:
         events = task.events
         execution = run.execution
         if execution is not None:
-            if events[0].id <= execution.next_id <= events[-1].id:
-                return [event for event in events if event.id >= execution.next_id]
+            news = [event for event in events if event.id >= execution.next_id]
+            if news and execution.can_go_on_with(news[0]):
+                return news
             await self._evict(run)
         if events[0].id == 1:
             return list(events)
