@@ -17,18 +17,15 @@ __all__ = ["Agenda", "Line", "Lines", "Poller"]
 
 T = TypeVar("T")
 
+_SWEEP = 64
+"""So many come before those who have gone are looked for."""
+
 
 class Poller(NamedTuple):
     """Somebody who waits for a task."""
 
     identity: str
     call: Call
-
-    @property
-    def gone(self) -> bool:
-        """Whether nobody waits any more."""
-        future = self.call.future
-        return future is None or future.done()
 
 
 class Line(Generic[T]):
@@ -44,7 +41,7 @@ class Line(Generic[T]):
         """Take the one that has waited longest and still does."""
         while self.pollers:
             poller = self.pollers.popleft()
-            if not poller.gone:
+            if not poller.call.gone:
                 return poller
         return None
 
@@ -66,7 +63,13 @@ class Lines(Generic[T]):
 
     def add_poller(self, queue: str, poller: Poller) -> None:
         """Somebody waits."""
-        self._lines[queue].pollers.append(poller)
+        pollers = self._lines[queue].pollers
+        if len(pollers) % _SWEEP == 0:
+            for _ in range(len(pollers)):  # those who have gone
+                kept = pollers.popleft()
+                if not kept.call.gone:
+                    pollers.append(kept)
+        pollers.append(poller)
         self.stirred.add(queue)
 
     def take_stirred(self) -> list[Line[T]]:

@@ -37,7 +37,7 @@ class Store:
     def __init__(self, path: str | None, synchronous: Synchronous = "full") -> None:
         self.path = path
         self._synchronous = synchronous
-        self._lock = FileLock(os.path.abspath(path)) if path is not None else None
+        self._lock = FileLock(os.path.realpath(path)) if path is not None else None
         self._in_transaction = False
         try:
             self.connection = self._connect()
@@ -105,6 +105,7 @@ class Store:
         return connection
 
     def _prepare(self, connection: apsw.Connection) -> None:
+        connection.set_busy_timeout(5_000)  # somebody may be reading with a tool
         version = _one(connection, "PRAGMA user_version")
         application = _one(connection, "PRAGMA application_id")
         empty = _one(connection, "SELECT count(*) FROM sqlite_schema") == 0

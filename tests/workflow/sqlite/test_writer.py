@@ -302,14 +302,18 @@ def test_namespaces_do_not_see_each_other(tmp_path: Path) -> None:
 
     async def ours(p: Player) -> None:
         await p.start()
+        await p.answer(c.StartTimer(timer_id="t", duration_ns=0), activity())
+        await p.task()
 
     async def theirs(p: Player) -> None:
         with pytest.raises(NotFound):
             await p.service.describe("w")
-        await p.start()
+        await p.start(workflow_type="Theirs")
+        assert (await p.task()).workflow_type == "Theirs"
 
     play(SqliteService(path, namespace="ours"), ours)
     play(SqliteService(path, namespace="theirs"), theirs)
+    play(SqliteService(path, namespace="ours"), lambda p: p.task())  # type: ignore[arg-type, return-value]
 
 
 def test_service_is_open_until_the_last_exit(tmp_path: Path) -> None:
