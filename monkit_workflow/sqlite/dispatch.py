@@ -17,8 +17,8 @@ __all__ = ["Agenda", "Line", "Lines", "Poller"]
 
 T = TypeVar("T")
 
-_SWEEP = 64
-"""So many come before those who have gone are looked for."""
+_SWEEP = 1_000
+"""So many come at least before those who have gone are looked for."""
 
 
 class Poller(NamedTuple):
@@ -31,11 +31,20 @@ class Poller(NamedTuple):
 class Line(Generic[T]):
     """One queue: what is ready in it and who waits for it."""
 
-    __slots__ = ("pollers", "ready")
+    __slots__ = ("_added", "pollers", "ready")
 
     def __init__(self) -> None:
         self.ready: deque[T] = deque()
         self.pollers: deque[Poller] = deque()
+        self._added = 0
+
+    def add_poller(self, poller: Poller) -> None:
+        """Somebody waits. Now and then those who have gone are let go, at a bounded cost for each that comes."""
+        self._added += 1
+        if self._added > len(self.pollers) + _SWEEP:
+            self.pollers = deque(waiting for waiting in self.pollers if not waiting.call.gone)
+            self._added = 0
+        self.pollers.append(poller)
 
     def next_poller(self) -> Poller | None:
         """Take the one that has waited longest and still does."""
@@ -63,13 +72,7 @@ class Lines(Generic[T]):
 
     def add_poller(self, queue: str, poller: Poller) -> None:
         """Somebody waits."""
-        pollers = self._lines[queue].pollers
-        if len(pollers) % _SWEEP == 0:
-            for _ in range(len(pollers)):  # those who have gone
-                kept = pollers.popleft()
-                if not kept.call.gone:
-                    pollers.append(kept)
-        pollers.append(poller)
+        self._lines[queue].add_poller(poller)
         self.stirred.add(queue)
 
     def take_stirred(self) -> list[Line[T]]:

@@ -85,6 +85,12 @@ class Store:
         finally:
             self._unlock()
 
+    def abandon(self) -> None:
+        """Let the file go without the mark, as a crash would: the next opening looks for damage."""
+        with contextlib.suppress(apsw.Error):
+            self.connection.close(True)
+        self._unlock()
+
     def _unlock(self) -> None:
         if self._lock is not None:
             self._lock.release()
