@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from monkit_workflow.sqlite.rows import Rows, Tables
 from monkit_workflow.sqlite.state import RunState
 from monkit_workflow.sqlite.transition import Latest
@@ -87,7 +89,8 @@ class RunCache:
         excess = len(self._states) - self._bound
         if excess <= 0:
             return
-        for key in [key for key, state in self._states.items() if not _needed(state)][:excess]:
+        idle = (key for key, state in self._states.items() if not _needed(state))
+        for key in list(islice(idle, excess)):
             self.drop(key)
 
 

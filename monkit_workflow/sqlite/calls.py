@@ -27,6 +27,11 @@ class Call:
         self.arguments = arguments
         self.future = future
 
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.future is None or self.future.done()
+
 
 Outcome = tuple["asyncio.Future[Any]", Any, "BaseException | None"]
 

@@ -28,6 +28,10 @@ from monkit_workflow.sqlite.transition import Transition
 __all__ = ["Desk", "Question"]
 
 
+_SWEEP = 64
+"""So many come before those who have gone are looked for."""
+
+
 class Question:
     """A query on its way: who asked, and what."""
 
@@ -37,11 +41,6 @@ class Question:
         self.run = run
         self.query = query
         self.call = call
-
-    @property
-    def gone(self) -> bool:
-        """Whether nobody waits for the answer any more."""
-        return self.call.future is None or self.call.future.done()
 
 
 class Desk:
@@ -103,7 +102,10 @@ class Desk:
         state = requests.run_of(t, workflow_id, run_id)
         if state.closing is not None:
             return state.closing
-        self._watchers[state.key].append(call)
+        watchers = self._watchers[state.key]
+        if len(watchers) % _SWEEP == 0:
+            watchers[:] = [watcher for watcher in watchers if not watcher.gone]
+        watchers.append(call)
         return PENDING
 
     def query(self, t: Transition, call: Call, request: QueryRequest) -> Any:
@@ -211,7 +213,11 @@ class Desk:
     # What is due in memory.
 
     def wake(self, t: Transition, call: Call, run: int, token: str) -> None:
-        """A held workflow task was not answered in time, or one that had failed is due again."""
+        """A held workflow task or a query was not answered in time, or a task that had failed is due again."""
+        question = self._asked.pop(token, None)
+        if question is not None:
+            self._ask(self.runs.get(run), question)
+            return
         state = t.runs.get(run)
         task = state.task
         if task is None or task.token != token:
@@ -291,15 +297,15 @@ class Desk:
         while ready:
             entry = ready.popleft()
             if isinstance(entry, Question):
-                task = self._query_task(entry)
+                task = self._query_task(entry, now_ns)
             else:
                 task = self._workflow_task(self.runs.get(entry), identity, now_ns)
             if task is not None:
                 return task
         return None
 
-    def _query_task(self, question: Question) -> WorkflowTask | None:
-        if question.gone:
+    def _query_task(self, question: Question, now_ns: int) -> WorkflowTask | None:
+        if question.call.gone:
             return None
         state = self.runs.get(question.run)
         if state.task is not None:
@@ -308,6 +314,7 @@ class Desk:
         self._number += 1
         token = f"q{self._number}"
         self._asked[token] = question
+        self.agenda.add(now_ns + state.started.task_timeout_ns, state.key, token)
         return WorkflowTask(
             token=token,
             workflow_id=state.workflow_id,

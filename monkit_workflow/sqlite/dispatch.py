@@ -17,6 +17,9 @@ __all__ = ["Agenda", "Line", "Lines", "Poller"]
 
 T = TypeVar("T")
 
+_SWEEP = 1_000
+"""So many come at least before those who have gone are looked for."""
+
 
 class Poller(NamedTuple):
     """Somebody who waits for a task."""
@@ -24,27 +27,30 @@ class Poller(NamedTuple):
     identity: str
     call: Call
 
-    @property
-    def gone(self) -> bool:
-        """Whether nobody waits any more."""
-        future = self.call.future
-        return future is None or future.done()
-
 
 class Line(Generic[T]):
     """One queue: what is ready in it and who waits for it."""
 
-    __slots__ = ("pollers", "ready")
+    __slots__ = ("_added", "pollers", "ready")
 
     def __init__(self) -> None:
         self.ready: deque[T] = deque()
         self.pollers: deque[Poller] = deque()
+        self._added = 0
+
+    def add_poller(self, poller: Poller) -> None:
+        """Somebody waits. Now and then those who have gone are let go, at a bounded cost for each that comes."""
+        self._added += 1
+        if self._added > len(self.pollers) + _SWEEP:
+            self.pollers = deque(waiting for waiting in self.pollers if not waiting.call.gone)
+            self._added = 0
+        self.pollers.append(poller)
 
     def next_poller(self) -> Poller | None:
         """Take the one that has waited longest and still does."""
         while self.pollers:
             poller = self.pollers.popleft()
-            if not poller.gone:
+            if not poller.call.gone:
                 return poller
         return None
 
@@ -66,7 +72,7 @@ class Lines(Generic[T]):
 
     def add_poller(self, queue: str, poller: Poller) -> None:
         """Somebody waits."""
-        self._lines[queue].pollers.append(poller)
+        self._lines[queue].add_poller(poller)
         self.stirred.add(queue)
 
     def take_stirred(self) -> list[Line[T]]:

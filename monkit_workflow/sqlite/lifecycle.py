@@ -143,10 +143,15 @@ def start_child(t: Transition, parent: RunState, initiated: h.StartChildWorkflow
         "workflow_id": initiated.workflow_id,
         "workflow_type": initiated.workflow_type,
     }
+    latest = t.runs.latest(initiated.workflow_id)
     try:
-        claim(t, initiated.workflow_id, initiated.id_reuse, t.runs.latest(initiated.workflow_id))
+        if latest is not None and latest.key == parent.key:
+            raise AlreadyStarted("a run cannot be its own child", parent.run_id)
+        claim(t, initiated.workflow_id, initiated.id_reuse, latest)
     except AlreadyStarted:
         t.deliver(parent, h.StartChildWorkflowExecutionFailed(id=0, time_ns=t.now_ns, **names))
+        return
+    if not parent.open:
         return
     run_id = t.new_id()
     start_run(

@@ -13,6 +13,7 @@ import apsw
 import msgspec
 
 from monkit_workflow import history as h
+from monkit_workflow.errors import NotFound
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.sqlite.schema import BLOB_BYTES
@@ -199,7 +200,10 @@ class Tables:
         """The state of a run."""
         execute = self._connection.execute
         sql = "SELECT workflow_id, run_id, parent, request_id, history_bytes FROM runs WHERE run=?"
-        workflow_id, run_id, parent, request_id, size = self._one(sql, run)
+        row = self._one(sql, run)
+        if row is None:
+            raise NotFound(f"there is no run of number {run}")
+        workflow_id, run_id, parent, request_id, size = row
         state = RunState(run, workflow_id, run_id, parent, request_id)
         for event in self.events(run):
             state.apply(event)
@@ -233,23 +237,35 @@ class Tables:
 
     def open_tasks(self) -> list[tuple[int, int, str, str, int]]:
         """Run, event, queue, phase and due time of all rows of ``tasks``."""
-        return list(self._connection.execute("SELECT run, event, queue, state, visible_ns FROM tasks ORDER BY run"))
+        sql = (
+            "SELECT t.run, t.event, t.queue, t.state, t.visible_ns FROM tasks t JOIN runs r ON r.run = t.run "
+            "WHERE r.namespace=? ORDER BY t.run, t.event"
+        )
+        return list(self._connection.execute(sql, (self._namespace,)))
 
     def runs_with_inbox(self) -> list[int]:
         """Runs for which something was acknowledged that history does not have."""
-        return [run for (run,) in self._connection.execute("SELECT DISTINCT run FROM inbox")]
+        sql = "SELECT DISTINCT i.run FROM inbox i JOIN runs r ON r.run = i.run WHERE r.namespace=?"
+        return [run for (run,) in self._connection.execute(sql, (self._namespace,))]
 
     def next_timer_ns(self) -> int | None:
         """When the next timer is due."""
-        found: int | None = self._one("SELECT min(due_ns) FROM timers")
+        sql = (
+            "SELECT t.due_ns FROM timers t CROSS JOIN runs r ON r.run = t.run WHERE r.namespace=? "
+            "ORDER BY t.due_ns LIMIT 1"
+        )
+        found: int | None = self._one(sql, self._namespace)
         return found
 
     def due_timers(self, now_ns: int, limit: int) -> list[tuple[int, int, TimerKind, int]]:
         """The timers that are due: time, run, kind, event."""
-        sql = "SELECT due_ns, run, kind, event FROM timers WHERE due_ns<=? ORDER BY due_ns, run, kind, event LIMIT ?"
+        sql = (
+            "SELECT t.due_ns, t.run, t.kind, t.event FROM timers t CROSS JOIN runs r ON r.run = t.run "
+            "WHERE t.due_ns<=? AND r.namespace=? ORDER BY t.due_ns, t.run, t.kind, t.event LIMIT ?"
+        )
         return [
             (due_ns, run, TimerKind(kind), event)
-            for due_ns, run, kind, event in self._connection.execute(sql, (now_ns, limit))
+            for due_ns, run, kind, event in self._connection.execute(sql, (now_ns, self._namespace, limit))
         ]
 
 

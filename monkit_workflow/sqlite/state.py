@@ -289,6 +289,7 @@ def _closed(state: RunState, event: Event) -> None:
     for table in (state.activities, state.activity_ids, state.timers, state.children, state.buffered):
         table.clear()
     state.held = False
+    state.tail = []
 
 
 def _mark_activity(state: RunState, event: Any) -> None:

@@ -37,7 +37,7 @@ class Store:
     def __init__(self, path: str | None, synchronous: Synchronous = "full") -> None:
         self.path = path
         self._synchronous = synchronous
-        self._lock = FileLock(os.path.abspath(path)) if path is not None else None
+        self._lock = FileLock(os.path.realpath(path)) if path is not None else None
         self._in_transaction = False
         try:
             self.connection = self._connect()
@@ -85,6 +85,12 @@ class Store:
         finally:
             self._unlock()
 
+    def abandon(self) -> None:
+        """Let the file go without the mark, as a crash would: the next opening looks for damage."""
+        with contextlib.suppress(apsw.Error):
+            self.connection.close(True)
+        self._unlock()
+
     def _unlock(self) -> None:
         if self._lock is not None:
             self._lock.release()
@@ -105,6 +111,7 @@ class Store:
         return connection
 
     def _prepare(self, connection: apsw.Connection) -> None:
+        connection.set_busy_timeout(5_000)  # somebody may be reading with a tool
         version = _one(connection, "PRAGMA user_version")
         application = _one(connection, "PRAGMA application_id")
         empty = _one(connection, "SELECT count(*) FROM sqlite_schema") == 0

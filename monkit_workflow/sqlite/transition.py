@@ -118,7 +118,12 @@ class Transition:
         self.record(state, replace(event, **changes))
 
     def deliver(self, state: RunState, *events: Event) -> None:
-        """Bring news to an open run: into history and to a worker, or into the inbox while a task is held."""
+        """Bring news to a run: into history and to a worker, or into the inbox while a task is held.
+
+        A run that has ended takes none.
+        """
+        if not state.open:
+            return
         if state.held:
             for event in events:
                 seq = state.next_seq

@@ -153,10 +153,14 @@ class Writer:
 
     def _open(self) -> None:
         self._store = self._options.open_store()
-        tables, runs = self._readers()
-        now_ns = self._clock.now_ns()
-        self._desk = Desk(tables, runs, self._out, self._flush, now_ns)
-        self._recover(self._desk.restore(tables, runs, now_ns))
+        try:
+            tables, runs = self._readers()
+            now_ns = self._clock.now_ns()
+            self._desk = Desk(tables, runs, self._out, self._flush, now_ns)
+            self._recover(self._desk.restore(tables, runs, now_ns))
+        except BaseException:
+            self._store.abandon()
+            raise
 
     def _readers(self) -> tuple[Tables, RunCache]:
         self._tables = Tables(self._store.connection, self._options.namespace)

@@ -224,3 +224,34 @@ def test_cancel_request_reaches_another_run(service: Service) -> None:
         assert (asked.reason, asked.external_workflow_id, asked.external_run_id) == ("enough", "w", run_id)
 
     play(service, scene)
+
+
+def test_child_of_a_run_that_ends_in_the_same_answer_is_treated_as_agreed(service: Service) -> None:
+    async def scene(p: Player) -> None:
+        await p.start()
+        await p.answer(child("a"), child("b", parent_close="abandon"), c.CompleteWorkflowExecution())
+        assert (await p.service.describe("a")).status == "terminated"
+        assert (await p.service.describe("b")).status == "running"
+        assert (await p.kinds())[-1] == "WorkflowExecutionCompleted"
+
+    play(service, scene)
+
+
+def test_run_is_not_its_own_child(service: Service) -> None:
+    async def scene(p: Player) -> None:
+        await p.start()
+        await p.answer(child("w", id_reuse="terminate"))
+        assert names((await p.task()).events)[2] == "StartChildWorkflowExecutionFailed"
+
+    play(service, scene)
+
+
+def test_child_that_takes_the_id_of_a_forebear_ends_its_own_line(service: Service) -> None:
+    async def scene(p: Player) -> None:
+        first = await p.start()
+        await p.answer(child("middle"))
+        await Player(p.service, "children").answer(child("w", id_reuse="terminate"), c.CompleteWorkflowExecution())
+        assert (await p.service.describe("w", first)).status == "terminated"
+        assert (await p.kinds("middle"))[-1] == "WorkflowExecutionTerminated"
+
+    play(service, scene)

@@ -306,3 +306,24 @@ def test_cancelled_poll_loses_no_query(service: Service) -> None:
         assert await asking == "2"
 
     play(service, scene)
+
+
+def test_only_the_first_cancel_request_is_kept_while_a_task_is_held(service: Service) -> None:
+    async def scene(p: Player) -> None:
+        await p.start()
+        task = await p.task()
+        await p.service.cancel("w")
+        await p.service.cancel("w")
+        await p.reply(task)
+        assert (await p.kinds()).count("WorkflowExecutionCancelRequested") == 1
+
+    play(service, scene)
+
+
+def test_token_of_nothing_is_refused(service: Service) -> None:
+    async def scene(p: Player) -> None:
+        for token in ("", "nonsense", "999:0:1", "1:2:3:4"):
+            with pytest.raises(NotFound):
+                await p.service.complete_workflow_task(token, [], 1)
+
+    play(service, scene)

@@ -150,8 +150,7 @@ def test_damage_is_looked_for_after_an_unclean_stop_only(tmp_path: Path) -> None
     Store(str(path)).close()
     damage(path)
     store = Store(str(path))  # it was closed well, so it is not searched
-    store.connection.close()
-    store._unlock()
+    store.abandon()
     with pytest.raises(StoreError, match="damaged"):
         Store(str(path))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import apsw
@@ -11,6 +12,7 @@ from monkit_workflow import commands as c
 from monkit_workflow import history as h
 from monkit_workflow.errors import NotFound
 from monkit_workflow.payload import Failure, RetryPolicy
+from monkit_workflow.service import QueryRequest
 from monkit_workflow.sqlite.answers import retry_delay_ns
 from tests.contract.player import HOUR, SECOND, Player, activity, last, names, text, value
 from tests.workflow.sqlite.stage import Stage, act
@@ -228,6 +230,22 @@ def test_timer_that_fires_while_a_task_is_held_can_still_be_cancelled(stage: Sta
             "WorkflowTaskScheduled",
             "WorkflowTaskStarted",
         ]
+
+    act(stage, scene)
+
+
+def test_query_that_a_worker_leaves_unanswered_is_asked_again(stage: Stage) -> None:
+    async def scene(p: Player) -> None:
+        await p.start(task_timeout_ns=10 * SECOND)
+        await p.answer()
+        asking = asyncio.ensure_future(p.service.query(QueryRequest(workflow_id="w", name="state")))
+        lost = await p.task()
+        stage.clock.advance(10 * SECOND)
+        again = await p.task()
+        with pytest.raises(NotFound):
+            await p.service.answer_query(lost.token, value("1"))
+        await p.service.answer_query(again.token, value("2"))
+        assert text(await asking) == "2"
 
     act(stage, scene)
 

@@ -302,14 +302,18 @@ def test_namespaces_do_not_see_each_other(tmp_path: Path) -> None:
 
     async def ours(p: Player) -> None:
         await p.start()
+        await p.answer(c.StartTimer(timer_id="t", duration_ns=0), activity())
+        await p.task()
 
     async def theirs(p: Player) -> None:
         with pytest.raises(NotFound):
             await p.service.describe("w")
-        await p.start()
+        await p.start(workflow_type="Theirs")
+        assert (await p.task()).workflow_type == "Theirs"
 
     play(SqliteService(path, namespace="ours"), ours)
     play(SqliteService(path, namespace="theirs"), theirs)
+    play(SqliteService(path, namespace="ours"), lambda p: p.task())  # type: ignore[arg-type, return-value]
 
 
 def test_service_is_open_until_the_last_exit(tmp_path: Path) -> None:
@@ -342,3 +346,30 @@ def test_forked_child_is_refused(tmp_path: Path) -> None:
                 pass
 
     asyncio.run(scene())
+
+
+def test_opening_that_fails_halfway_lets_the_file_go(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, FaultyStore)
+
+    async def begin(p: Player) -> None:
+        await p.start()
+        await p.answer(activity())
+        await p.attempt()
+
+    async def fail() -> None:
+        async with asyncio.timeout(BOUND_S):
+            service = stage.service()
+            with pytest.raises(StoreError, match="disk full"):
+                async with service:
+                    pass
+
+    async def end(p: Player) -> None:
+        assert last((await p.task()).events, h.ActivityTaskTimedOut).timeout == "start_to_close"
+
+    act(stage, begin)
+    FaultyStore.fail_before = 1  # the commit that ends the attempt of the process before
+    try:
+        asyncio.run(fail())
+    finally:
+        FaultyStore.fail_before = 0
+    act(stage, end)
