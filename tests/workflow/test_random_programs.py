@@ -28,7 +28,7 @@ from tests.workflow.simulated_service import LiveRun, SimulatedService, executio
 
 ROOT = Path(__file__).parents[2]
 usual = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True)
-many = settings(usual, max_examples=4000, derandomize=False)
+many = settings(usual, max_examples=2000, derandomize=False)
 inputs = st.tuples(programs, st.integers(0, 2**16))
 
 
@@ -207,7 +207,7 @@ def test_history_files_replay_alike_in_processes_of_other_hash_seeds(tmp_path: P
 
 @pytest.mark.slow
 def test_history_files_replay_alike_in_processes_of_other_hash_seeds_at_length(tmp_path: Path) -> None:
-    replays_in_other_processes(tmp_path, 1000)
+    replays_in_other_processes(tmp_path, 400)
 
 
 def test_programs_cover_every_step_of_the_interpreter() -> None:
