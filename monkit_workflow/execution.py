@@ -27,10 +27,9 @@ from monkit_workflow.commands import (
 )
 from monkit_workflow.converter import Converter
 from monkit_workflow.definitions import Handler, WorkflowDefinition
-from monkit_workflow.errors import ContinueAsNew, Nondeterminism, QueryFailed, WorkerError
+from monkit_workflow.errors import ContinueAsNew, ConversionError, Nondeterminism, QueryFailed, WorkerError
 from monkit_workflow.failures import to_failure
 from monkit_workflow.history import (
-    COMMAND_EVENTS,
     Event,
     WorkflowExecutionCancelRequested,
     WorkflowExecutionSignaled,
@@ -45,7 +44,7 @@ from monkit_workflow.history import (
 from monkit_workflow.info import info_of
 from monkit_workflow.loop import Closed
 from monkit_workflow.machines import ROUTES
-from monkit_workflow.matching import ADVICE, adopt, match, show_command, show_event
+from monkit_workflow.matching import ADVICE, adopt, answer_events, match, show_command, show_event
 from monkit_workflow.payload import Payload, Payloads
 from monkit_workflow.runtime import LocalActivity, Runtime
 from monkit_workflow.stack import show_stacks
@@ -75,9 +74,10 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ends:
-    """Who is told how a handler ended."""
+class _Told:
+    """Who is told how it goes with a handler."""
 
+    begins: Callable[[], None]
     returned: Callable[[Any], None]
     raised: Callable[[BaseException], None]
 
@@ -149,7 +149,7 @@ class Execution:
                 place, answer = self._task_started(event, events, place)
             elif isinstance(event, WorkflowTaskCompleted):
                 self._go_by(event.behaviour)
-                batch, after, place = _batch(events, place)
+                batch, after, place = answer_events(events, place)
                 self._confirm(event, batch, after)
             elif kind is WorkflowTaskFailed or kind is WorkflowTaskTimedOut:
                 if not self._is_answered:
@@ -168,7 +168,7 @@ class Execution:
         if not isinstance(following, WorkflowTaskCompleted):
             return place, None
         self._go_by(following.behaviour)
-        batch, after, place = _batch(events, place + 1)
+        batch, after, place = answer_events(events, place + 1)
         self._slice(started, batch)
         self._confirm(following, batch, after)
         return place, None
@@ -214,7 +214,7 @@ class Execution:
             self._incoming.clear()
             for event in batch or ():
                 if isinstance(event, WorkflowExecutionUpdateAccepted):
-                    runtime.loop.call_soon(self._accept, event)
+                    self._accept(event)
             if self._main is None and self._began is not None:
                 self._start_main(self._began)
             self._run()
@@ -330,26 +330,33 @@ class Execution:
         if handler is None:
             self.runtime.mailbox.channel(event.name).put(event.input)
         else:
-            self.runtime.loop.call_soon(self._call, handler, event.input, _Ends(lambda _: None, self._ended_by))
+            self._call(handler, event.input, _Told(_nothing, _nothing, self._ended_by))
 
-    def _call(self, handler: Handler, arguments: Payloads, ends: _Ends) -> None:
-        """Run a handler: at once if it is a plain function, else as a task of its own."""
+    def _call(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
+        """Have a handler run in its turn: a plain function in one step, an async one as a task of its own."""
+        loop = self.runtime.loop
+        if handler.is_async:
+            loop.create_task(self._handle(handler, arguments, told), name=handler.name)
+        else:
+            loop.call_soon(self._handle_at_once, handler, arguments, told)
+
+    def _handle_at_once(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
         try:
+            told.begins()
             values = handler.signature.decode(self._converter, arguments)
-            if handler.is_async:
-                self.runtime.loop.create_task(self._handle(handler, values, ends), name=handler.name)
-            else:
-                ends.returned(handler.function(self._instance, *values))
+            told.returned(handler.function(self._instance, *values))
         except BaseException as error:
-            ends.raised(error)
+            told.raised(error)
 
-    async def _handle(self, handler: Handler, values: Sequence[Any], ends: _Ends) -> None:
+    async def _handle(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
         try:
-            ends.returned(await handler.function(self._instance, *values))
+            told.begins()
+            values = handler.signature.decode(self._converter, arguments)
+            told.returned(await handler.function(self._instance, *values))
         except (GeneratorExit, Closed):
             raise
         except BaseException as error:
-            ends.raised(error)
+            told.raised(error)
 
     def _request_cancel(self, event: WorkflowExecutionCancelRequested) -> None:
         if not self._cancel_requested:
@@ -363,18 +370,21 @@ class Execution:
         if handler is None:
             raise Nondeterminism(event.id, show_event(event), "has no handler of that name", ADVICE)
         runtime, update_id = self.runtime, event.update_id
-        runtime.emit(AcceptUpdate(update_id=update_id, name=event.name, input=event.input))
+
+        def begins() -> None:
+            runtime.emit(AcceptUpdate(update_id=update_id, name=event.name, input=event.input))
 
         def returned(result: Any) -> None:
             runtime.emit(CompleteUpdate(update_id=update_id, result=self._result(result)))
 
         def raised(error: BaseException) -> None:
-            if _continuation(error) is None and runtime.is_failure(error):
+            is_callers = isinstance(error, ConversionError) or runtime.is_failure(error)
+            if is_callers and _continuation(error) is None:
                 runtime.emit(CompleteUpdate(update_id=update_id, failure=to_failure(error, self._converter)))
             else:
                 self._ended_by(error)
 
-        self._call(handler, event.input, _Ends(returned, raised))
+        self._call(handler, event.input, _Told(begins, returned, raised))
 
     # Between tasks.
 
@@ -429,6 +439,10 @@ _HANDLERS: Final[Mapping[type[Event], Callable[[Execution, Any], None]]] = {
 """What else the code is told; every other event changes nothing for it."""
 
 
+def _nothing(*_: object) -> None:
+    """Nobody is told."""
+
+
 def _known(behaviour: int) -> int:
     if behaviour > BEHAVIOUR:
         raise WorkerError(
@@ -436,23 +450,6 @@ def _known(behaviour: int) -> int:
             "deploy that version here"
         )
     return behaviour
-
-
-def _batch(events: Sequence[Event], place: int) -> tuple[list[Event], list[Event], int]:
-    """The events that an answer made, what else follows them, and where the next task's events begin.
-
-    Among the former may stand what followed at once, such as the end of an
-    activity that was cancelled before it began.
-    """
-    made: list[Event] = []
-    after: list[Event] = []
-    while place < len(events):
-        kind = type(events[place])
-        if kind is WorkflowTaskScheduled or kind is WorkflowTaskStarted:
-            break
-        (made if kind in COMMAND_EVENTS else after).append(events[place])
-        place += 1
-    return made, after, place
 
 
 def _continuation(error: BaseException) -> ContinueAsNew | None:

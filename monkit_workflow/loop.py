@@ -273,7 +273,7 @@ def _end(awaitable: Any) -> None:
     """Run *awaitable* to its end by an exception; what it awaits or raises in its clean-up is of no account."""
     arguments: list[Any] = []
     if inspect.iscoroutine(awaitable) and inspect.getcoroutinestate(awaitable) == inspect.CORO_CREATED:
-        arguments = [item for item in awaitable.cr_frame.f_locals.values() if inspect.iscoroutine(item)]
+        arguments = [item for item in inspect.getcoroutinelocals(awaitable).values() if inspect.iscoroutine(item)]
     for _ in range(_MOST_AWAITS):
         try:
             awaitable.throw(Closed())

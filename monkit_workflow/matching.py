@@ -35,6 +35,7 @@ from monkit_workflow.commands import (
 )
 from monkit_workflow.errors import Nondeterminism
 from monkit_workflow.history import (
+    COMMAND_EVENTS,
     ActivityTaskCancelRequested,
     ActivityTaskScheduled,
     CancelTimerFailed,
@@ -54,12 +55,14 @@ from monkit_workflow.history import (
     WorkflowExecutionUpdateAccepted,
     WorkflowExecutionUpdateCompleted,
     WorkflowPropertiesModified,
+    WorkflowTaskScheduled,
+    WorkflowTaskStarted,
     short_type_name,
 )
 from monkit_workflow.machines import CANCEL_RECORDED, Machine
 from monkit_workflow.payload import JSON, Payload
 
-__all__ = ["Pending", "adopt", "match", "same_name"]
+__all__ = ["Pending", "adopt", "answer_events", "match", "same_name"]
 
 _CHANGE_VERSIONS = frozenset({"CadenceChangeVersion", "TemporalChangeVersion"})
 _MOVABLE_MARKERS = frozenset({"Version", "MutableSideEffect"})
@@ -158,6 +161,23 @@ _MATCHES: Final[Mapping[type[Event], tuple[type[Command], Test]]] = {
         lambda e, c, *_: same_name(e.workflow_type, c.workflow_type),
     ),
 }
+
+
+def answer_events(events: Sequence[Event], place: int) -> tuple[list[Event], list[Event], int]:
+    """The events that an answer made, what else follows them, and where the next task's events begin.
+
+    Among the former may stand what followed at once, such as the end of an
+    activity that was cancelled before it began.
+    """
+    made: list[Event] = []
+    after: list[Event] = []
+    while place < len(events):
+        kind = type(events[place])
+        if kind is WorkflowTaskScheduled or kind is WorkflowTaskStarted:
+            break
+        (made if kind in COMMAND_EVENTS else after).append(events[place])
+        place += 1
+    return made, after, place
 
 
 def match(pending: Sequence[Pending], batch: Sequence[Event], completed_id: int) -> list[tuple[Pending, Event]]:

@@ -11,7 +11,7 @@ import json
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -100,9 +100,10 @@ class Interpreter:
 
     async def do_child(self, id: str, how: Any, ways: list[str]) -> None:
         try:
-            child = await workflow.start_child(
-                "child", self.sum(), id=id or None, timeout=timedelta(hours=1), cancellation=how
-            )
+            options: workflow.ChildOptions = {"timeout": timedelta(hours=1), "cancellation": how}
+            if id:
+                options["id"] = id
+            child = await workflow.start_child("child", self.sum(), **options)
         except FailureError as failure:
             self.note("child", type(failure).__name__)
             return
@@ -111,7 +112,7 @@ class Interpreter:
         if "cancel" in ways:
             child.cancel()
         if "await" in ways:
-            with suppress(asyncio.CancelledError) if "cancel" in ways else suppress():
+            with suppress(asyncio.CancelledError) if "cancel" in ways else nullcontext():
                 await self.outcome_of("child", child.result())
 
     async def do_external(self, id: str, cancel: bool) -> None:
@@ -140,7 +141,7 @@ class Interpreter:
 
     async def do_await(self, slot: str) -> None:
         if (future := self.futures.get(slot)) is not None and future is not asyncio.current_task():
-            with suppress(asyncio.CancelledError) if future.cancelled() else suppress():
+            with suppress(asyncio.CancelledError) if future.cancelled() else nullcontext():
                 await self.outcome_of("await", future)
 
     async def do_cancel(self, slot: str) -> None:
@@ -368,4 +369,3 @@ def main(files: list[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
-

@@ -146,7 +146,7 @@ class SimulatedService(History):
         self._is_news = False
         self.start_task()
         while self._disturbed and self.random.random() < 0.15:
-            self.fail_task(self.random.choice([h.WorkflowTaskFailed, h.WorkflowTaskTimedOut]))
+            self.fail_task(h.WorkflowTaskFailed if self.random.random() < 0.5 else h.WorkflowTaskTimedOut)
             self.start_task()
         return True
 
