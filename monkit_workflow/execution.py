@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final
+from zlib import crc32
 
 from monkit_workflow.commands import (
     CLOSING_COMMANDS,
@@ -272,7 +273,8 @@ class Execution:
     def _begin(self, event: WorkflowExecutionStarted) -> None:
         """The instance is made at once, so that signals find it; the main function comes last in the slice."""
         namespace, workflow_id, run_id = self._names
-        self.runtime.info = info_of(event, namespace, workflow_id, run_id)
+        info = self.runtime.info = info_of(event, namespace, workflow_id, run_id)
+        self.runtime.loop.salt = crc32(info.run_id.encode()) << 16  # above the counts that small sets look at
         self._began = event
         if self._definition.factory is not None:
             self._instance = self._definition.factory()

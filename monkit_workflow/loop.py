@@ -6,7 +6,9 @@ waits for nothing; a timer is a wish that the owner turns into a command.
 
 Tasks and futures have the count of their creation as hash. With plain ones a
 set of tasks, as `asyncio.TaskGroup` and `asyncio.wait` keep it, is walked in
-the order of addresses, which is another one in each process.
+the order of addresses, which is another one in each process. The run's id is
+mixed in, since asyncio keeps all tasks of the process in one set, which grows
+slow where thousands of runs have tasks of the same count.
 """
 
 from __future__ import annotations
@@ -56,27 +58,28 @@ class TimerKeeper(Protocol):
 
 
 class NumberedFuture(asyncio.Future[T]):
-    """A future whose hash is the count of its creation."""
+    """A future whose hash is the count of its creation, salted by its run."""
 
     def __init__(self, *, loop: WorkflowLoop) -> None:
-        self.number = loop.next_number()
+        self._hash = loop.salt + loop.next_number()
         super().__init__(loop=loop)
 
     def __hash__(self) -> int:
-        return self.number
+        return self._hash
 
 
 class NumberedTask(asyncio.Task[T]):
-    """A task whose hash is the count of its creation."""
+    """A task whose hash is the count of its creation, salted by its run."""
 
     def __init__(
         self, coro: Coroutine[Any, Any, T], *, loop: WorkflowLoop, name: str | None, context: Context | None
     ) -> None:
-        self.number = loop.next_number()
-        super().__init__(coro, loop=loop, name=name or f"task-{self.number}", context=context)
+        number = loop.next_number()
+        self._hash = loop.salt + number
+        super().__init__(coro, loop=loop, name=name or f"task-{number}", context=context)
 
     def __hash__(self) -> int:
-        return self.number
+        return self._hash
 
 
 class WorkflowLoop(asyncio.AbstractEventLoop):
@@ -88,6 +91,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Set by the owner when the run is over: what is still ready is not run."""
         self.read_only = False
         """Set by the owner while code runs that must leave no trace: it cannot make tasks and futures."""
+        self.salt = 0
+        """Added to the hashes of tasks and futures; the same in every replay of a run."""
         self.keeper = keeper
         """Who made this loop: the runtime of the run."""
         self._on_error = on_error

@@ -18,12 +18,14 @@ class ScriptedRun:
         self.workflow = workflow
         self.service = SimulatedService(workflow_definition(workflow).name, *arguments, disturbed=False)
         self.execution = execution(workflow)
+        self._replayed: list[Execution] = []
 
     def __enter__(self) -> ScriptedRun:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.execution.close()
+        for run in (self.execution, *self._replayed):
+            run.close()
 
     # What happens.
 
@@ -78,8 +80,9 @@ class ScriptedRun:
         return execution(self.workflow)
 
     def replay(self) -> Execution:
-        """A fresh execution that has replayed all of the history."""
+        """A fresh execution that has replayed all of the history; it is closed with this one."""
         found = self.rebuilt()
+        self._replayed.append(found)
         found.feed(self.service.events)
         return found
 

@@ -1,9 +1,8 @@
-"""Sentences of the design about one run: its order, its ends, what is confirmed and what is not taken."""
+"""Sentences of the design about one run: its order, what is confirmed and what is not taken."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import timedelta
 from typing import Any
 
@@ -37,112 +36,6 @@ def failure_of(commands: tuple[c.Command, ...]) -> Any:
     return commands[-1].failure
 
 
-class OwnError(Exception):
-    pass
-
-
-@workflow.define(failures=(OwnError,))
-async def ends(how: str) -> Any:
-    match how:
-        case "failure":
-            raise ApplicationFailure("no", 1, type="Type")
-        case "time-out":
-            raise TimeoutError
-        case "own":
-            raise OwnError("mine")
-        case "fault":
-            raise KeyError("fault")
-        case "cancelled":
-            raise asyncio.CancelledError
-        case "group":
-            raise ExceptionGroup("all", [OwnError(), ExceptionGroup("inner", [TimeoutError()])])
-        case "cancelled group":
-            raise BaseExceptionGroup("all", [OwnError(), asyncio.CancelledError()])
-        case "mixed":
-            raise ExceptionGroup("all", [OwnError(), KeyError()])
-        case "unencodable":
-            return object()
-        case "continues unencodable":
-            workflow.continue_as_new(object())
-        case "continues in a group":
-            async with asyncio.TaskGroup() as group:
-                group.create_task(again())
-                group.create_task(workflow.sleep(SECOND))
-        case "continues past except":
-            try:
-                workflow.continue_as_new(2)
-            except Exception:
-                return "swallowed"
-    return None
-
-
-async def again() -> None:
-    workflow.continue_as_new("next", timeout=MINUTE)
-
-
-# Ends of a run.
-
-
-@pytest.mark.parametrize("how", ["failure", "time-out", "own", "cancelled", "group", "cancelled group"])
-def test_failures_time_outs_own_errors_and_groups_of_them_fail_the_run(how: str) -> None:
-    with ScriptedRun(ends, how) as run:
-        failure = failure_of(run.task())
-        assert failure.kind == ("canceled" if how == "cancelled" else "application")
-
-
-@pytest.mark.parametrize(("how", "kind"), [("fault", KeyError), ("mixed", ExceptionGroup)])
-def test_other_exceptions_fail_the_task(how: str, kind: type[Exception]) -> None:
-    with ScriptedRun(ends, how) as run, pytest.raises(kind):
-        run.task()
-
-
-@pytest.mark.parametrize("how", ["unencodable", "continues unencodable"])
-def test_result_without_encoding_fails_the_task(how: str) -> None:
-    with ScriptedRun(ends, how) as run, pytest.raises(ConversionError):
-        run.task()
-
-
-def test_result_of_none_is_absent() -> None:
-    with ScriptedRun(ends, "returns") as run:
-        assert run.task() == (c.CompleteWorkflowExecution(result=None),)
-        assert run.replay().closing == c.CompleteWorkflowExecution(result=None)
-
-
-def test_continue_as_new_comes_out_of_a_task_group() -> None:
-    with ScriptedRun(ends, "continues in a group") as run:
-        command = run.task()[-1]
-        assert isinstance(command, c.ContinueAsNewWorkflowExecution)
-        assert (command.workflow_type, command.input) == ("ends", (payload("next"),))
-        assert command.timeout_ns == 60 * 10**9
-
-
-def test_except_exception_does_not_swallow_continue_as_new() -> None:
-    with ScriptedRun(ends, "continues past except") as run:
-        assert isinstance(run.task()[-1], c.ContinueAsNewWorkflowExecution)
-
-
-def test_input_that_cannot_be_decoded_fails_the_task() -> None:
-    @workflow.define
-    async def counts(number: int) -> int:
-        return number
-
-    with ScriptedRun(counts, "three") as run, pytest.raises(ConversionError):
-        run.task()
-    with ScriptedRun(counts) as run, pytest.raises(ConversionError, match="takes 1 arguments, 0 were given"):
-        run.task()
-
-
-def test_nothing_runs_after_the_end() -> None:
-    @workflow.define
-    async def leaves() -> None:
-        asyncio.get_running_loop().call_soon(lambda: act("late"))
-        late = asyncio.ensure_future(workflow.shielded(again()))
-        assert not late.done()
-
-    with ScriptedRun(leaves) as run:
-        assert names(run.task()) == ["CompleteWorkflowExecution"]
-
-
 # Attempts, ids, and what is pending.
 
 
@@ -168,7 +61,7 @@ def test_failed_and_timed_out_attempts_of_a_task_are_ignored_starts() -> None:
 
 
 def test_answer_that_was_not_taken_makes_the_execution_useless() -> None:
-    with ScriptedRun(ends, "returns") as run:
+    with ScriptedRun(two_steps) as run:
         run.open()
         run.service.fail_task()
         with pytest.raises(WorkerError, match="rebuild"):
@@ -541,28 +434,3 @@ def test_end_of_what_was_never_asked_for_is_nondeterminism() -> None:
     with pytest.raises(Nondeterminism, match="TimerFired, the code never asked"):
         run.feed(history.events)
     run.close()
-
-
-def test_logger_is_silent_while_replaying(caplog: pytest.LogCaptureFixture) -> None:
-    @workflow.define
-    async def logs() -> None:
-        try:
-            workflow.logger.warning("first")
-            await workflow.sleep(SECOND)
-            workflow.logger.warning("second")
-            await workflow.sleep(SECOND)
-        finally:
-            workflow.logger.warning("clean-up")
-
-    run = ScriptedRun(logs)
-    with caplog.at_level(logging.WARNING):
-        run.open()
-        run.service.take((c.StartTimer(timer_id="1", duration_ns=10**9),))
-        caplog.clear()
-        run.fire().service.start_task()
-        rebuilt = run.rebuilt()
-        rebuilt.feed(run.service.events)
-        rebuilt.close()
-    assert [record.getMessage() for record in caplog.records] == ["second"]
-    assert vars(caplog.records[0])["workflow_id"] == "w"
-    run.execution.close()
