@@ -14,6 +14,7 @@ slow where thousands of runs have tasks of the same count.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import inspect
 import sys
 from asyncio import events
@@ -284,6 +285,9 @@ def _end(awaitable: Any) -> None:
             awaitable.throw(Closed())
         except BaseException:  # also what the code raises: nobody is left to be told
             break
+    else:
+        # Never to be freed: Python would close it then, in whatever thread, and its code would go on for ever there.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(awaitable))
     for item in arguments:  # never begun either, and Python would warn of it
         if inspect.getcoroutinestate(item) == inspect.CORO_CREATED:
             _end(item)
