@@ -154,8 +154,12 @@ class ActivityRunner:
         attempt.task = loop.create_task(definition.function(*values), context=context)
         limit_s = task.start_to_close_ns / 1e9 or None
         try:
-            async with asyncio.timeout(limit_s):  # the service gives it up then, so nobody wants the rest
+            async with asyncio.timeout(limit_s) as limit:  # the service gives it up then, so nobody wants the rest
                 return await attempt.task
+        except TimeoutError:
+            if limit.expired():
+                raise NotFound("its time was over") from None  # the service says so, and which time-out it was
+            raise
         finally:
             if not attempt.task.done():
                 attempt.task.cancel()

@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from monkit_workflow.errors import Deadlock
+from monkit_workflow.errors import Deadlock, WorkerError
 from monkit_workflow.guard import Mode, guarding
 
 __all__ = ["SliceRunner", "Stuck"]
@@ -108,8 +108,13 @@ class SliceRunner:
             if guarded.refused is not None:
                 raise guarded.refused  # the program's own `except Exception` swallowed it
             return result
-        except _Interrupt:
-            raise Deadlock(job.reason) from None
+        except BaseException as error:
+            if job.reason:  # perhaps inside of a group, where a TaskGroup has put it
+                raise Deadlock(job.reason) from None
+            if isinstance(error, Exception):
+                raise
+            # An exit or the like: it would end a thread, where only the run can end.
+            raise WorkerError(f"workflow code raised {type(error).__name__}: {error}") from error
         finally:
             with self._lock:
                 self._running.discard(job)

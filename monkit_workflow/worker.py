@@ -55,10 +55,9 @@ class _Pump(Generic[T]):
                 found = await self._poll()
             except ServiceError as problem:
                 self._slots.release()
-                if self._stopping or not problem.retryable:
-                    raise
-                LOG.warning("a worker cannot poll: %s", problem)
-                await asyncio.sleep(_PAUSE_S)
+                if not self._stopping:  # a full disk is emptied, a file is opened again: never give up
+                    LOG.warning("a worker cannot poll, and tries again in %s s: %s", _PAUSE_S, problem)
+                    await asyncio.sleep(_PAUSE_S)
                 continue
             except BaseException:
                 self._slots.release()
@@ -85,7 +84,7 @@ class _Pump(Generic[T]):
     async def polls_ended(self) -> None:
         """Wait until no poll is open."""
         for result in await asyncio.gather(*self._pollers, return_exceptions=True):
-            if isinstance(result, Exception) and not isinstance(result, ServiceError):
+            if isinstance(result, Exception):
                 LOG.error("a poller ended by a fault", exc_info=result)
 
     async def finish(self) -> None:

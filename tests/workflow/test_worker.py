@@ -7,7 +7,7 @@ import logging
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -24,12 +24,16 @@ from monkit_workflow.errors import (
     MissingTimeout,
     NotFound,
     QueryFailed,
+    StoreError,
     TerminatedFailure,
     TimeoutFailure,
     Unavailable,
     WorkflowFailed,
 )
 from monkit_workflow.history import ActivityTaskCancelRequested
+from monkit_workflow.payload import Failure
+from monkit_workflow.service import WorkflowTask
+from monkit_workflow.sqlite.service import SqliteService
 from tests.helpers import BOUND_S
 from tests.workflow.running import QUEUE, SHORT, START, Gate, run, until, working
 
@@ -429,26 +433,56 @@ def test_unregistered_workflow_waits_too(caplog: pytest.LogCaptureFixture) -> No
     run(test())
 
 
-@workflow.define
-async def spinning() -> None:
+async def failure_of_its_task(handle: Any) -> Failure:
+    while True:
+        failure = (await handle.describe()).task_failure
+        if failure is not None:
+            return cast(Failure, failure)
+        await asyncio.sleep(0)
+
+
+async def spin() -> None:
     while True:
         pass
 
 
-def test_code_that_does_not_give_control_back_is_interrupted(caplog: pytest.LogCaptureFixture) -> None:
+@workflow.define
+async def spinning() -> None:
+    await spin()
+
+
+@workflow.define
+async def spinning_in_a_group() -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(spin())
+
+
+@pytest.mark.parametrize("code", [spinning, spinning_in_a_group])
+def test_code_that_does_not_give_control_back_is_interrupted(code: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
-        async with working([spinning], deadlock_after=timedelta(milliseconds=50)) as client:
-            handle = await client.start(spinning, id="s", **START)
-
-            async def failed() -> bool:
-                return (await handle.describe()).task_failure is not None
-
-            await until(failed)
-            failure = (await handle.describe()).task_failure
-            assert failure is not None
+        async with working([code], deadlock_after=timedelta(milliseconds=50)) as client:
+            handle = await client.start(code, id="s", **START)
+            failure = await failure_of_its_task(handle)
             assert failure.type == "Deadlock"
-            assert "in spinning" in failure.message
+            assert "in spin" in failure.message
             await handle.terminate()
+
+    run(test())
+
+
+@workflow.define
+async def exiting() -> None:
+    raise SystemExit(3)
+
+
+def test_exit_in_workflow_code_fails_the_task_and_not_the_worker() -> None:
+    async def test() -> None:
+        async with working([exiting, shouting], [shout]) as client:
+            handle = await client.start(exiting, id="e", **START)
+            failure = await failure_of_its_task(handle)
+            assert failure.message == "workflow code raised SystemExit: 3"
+            other = await client.start(shouting, "hi", id="s", **START)
+            assert (await other.result()).startswith("HI")
 
     run(test())
 
@@ -600,8 +634,6 @@ def test_two_clients_of_one_file_are_refused_with_the_reason(tmp_path: Any) -> N
     async def test() -> None:
         address = f"sqlite:///{tmp_path}/one.db"
         async with connect(address):
-            from monkit_workflow.errors import StoreError
-
             with pytest.raises(StoreError, match="in use by process"):
                 async with connect(address):
                     pass
@@ -613,6 +645,33 @@ def test_two_clients_of_one_file_are_refused_with_the_reason(tmp_path: Any) -> N
 def test_bad_addresses_are_refused(address: str) -> None:
     with pytest.raises(ValueError, match="sqlite:///"):
         connect(address)
+
+
+class Failing(SqliteService):
+    """Its first polls fail, as on a full disk."""
+
+    failures = 20
+
+    async def poll_workflow_task(self, queue: str, identity: str) -> WorkflowTask | None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("the disk is full")
+        return await super().poll_workflow_task(queue, identity)
+
+
+def test_worker_whose_polls_fail_goes_on_polling(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("monkit_workflow.worker._PAUSE_S", 0)
+
+    async def test() -> None:
+        client = Client(Failing(None))
+        async with client, Worker(client, QUEUE, workflows=[shouting], activities=[shout]):
+            handle = await client.start(shouting, "hi", id="s", **START)
+            assert (await handle.result()).startswith("HI")
+
+    run(test())
+    assert "the disk is full" in caplog.text
 
 
 def test_worker_without_code_is_refused() -> None:
