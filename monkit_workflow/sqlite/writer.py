@@ -289,7 +289,7 @@ class Writer:
             tables, runs = self._readers()
             self._desk.restore(tables, runs, self._clock.now_ns())
             self._recover([])
-        except apsw.Error as error:
+        except Exception as error:  # also a defect of ours: this thread goes on, and the next request tries again
             raise StoreError(f"{self._store.name} cannot be opened again: {error}") from error
         self._broken = None
         self._mended = True

@@ -13,6 +13,7 @@ from monkit_workflow import commands as c
 from monkit_workflow import history as h
 from monkit_workflow.errors import AlreadyStarted, NotFound, ResourceExhausted, StoreError, Unavailable
 from monkit_workflow.sqlite import SqliteService
+from monkit_workflow.sqlite.desk import Desk
 from monkit_workflow.sqlite.store import Store
 from monkit_workflow.sqlite.transition import Limits
 from tests.contract.player import BOUND_S, HOUR, Player, activity, last, play
@@ -227,6 +228,29 @@ def test_file_that_cannot_be_opened_again_fails_requests_until_it_can(
 
     act(stage, scene)
     assert "stays closed" in caplog.text
+
+
+def test_defect_while_the_file_is_opened_again_leaves_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(tmp_path, FaultyStore)
+    restore = Desk.restore
+    defects = [ZeroDivisionError("a defect")]
+
+    def broken(*arguments: Any) -> Any:
+        if defects:
+            raise defects.pop()
+        return restore(*arguments)
+
+    async def scene(p: Player) -> None:
+        monkeypatch.setattr(Desk, "restore", broken)
+        stage.store.fail_before = 1
+        with pytest.raises(StoreError):
+            await p.start()
+        await p.start()
+
+    act(stage, scene)
+    assert "a defect" in caplog.text
 
 
 def test_full_history_takes_no_signal_and_can_only_end(tmp_path: Path) -> None:
