@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import math
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from monkit_workflow.errors import Deadlock, WorkerError
@@ -26,6 +27,7 @@ __all__ = ["SliceRunner", "Stuck"]
 
 T = TypeVar("T")
 _STACK_FRAMES = 8
+_WATCH_S = 0.5
 
 
 class Stuck(Deadlock):
@@ -37,15 +39,28 @@ class _Interrupt(BaseException):
 
 
 class _Slice:
-    """One call on one thread."""
+    """One call, on a thread once it is taken."""
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("began_s", "call", "clock", "cpu_began_ns", "future", "limit_s", "name", "reason", "thread")
+
+    def __init__(self, name: str, call: Callable[[], Any], future: asyncio.Future[Any], limit_s: float) -> None:
         self.name = name
+        self.call = call
+        self.future = future
+        self.limit_s = limit_s
         self.thread = 0
         self.clock = 0
         self.cpu_began_ns = 0
+        self.began_s = 0.0
         self.reason = ""
-        self.ended = False
+        """Why it is interrupted, if it is."""
+
+    def begin(self) -> None:
+        """Note thread and time."""
+        self.thread = threading.get_ident()
+        self.clock = time.pthread_getcpuclockid(self.thread)
+        self.cpu_began_ns = time.clock_gettime_ns(self.clock)
+        self.began_s = time.monotonic()
 
     def spent_ns(self) -> int:
         """Processor time of the thread since the slice began."""
@@ -59,16 +74,31 @@ class _Slice:
         return "" if frame is None else "".join(traceback.format_stack(frame)[-_STACK_FRAMES:])
 
 
+Outcome = tuple["asyncio.Future[Any]", Any, "BaseException | None"]
+
+
 class SliceRunner:
-    """A bounded pool of threads for workflow code."""
+    """A bounded number of threads for workflow code, of the event loop that it is made on.
+
+    An executor would do, but for its price: a loop is woken once for all the
+    slices that have ended since, as the store answers a batch.
+    """
 
     def __init__(self, threads: int, guard: Mode, deadlock_after: timedelta | None) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="monkit-workflow")
+        self._loop = asyncio.get_running_loop()
         self._guard: Mode = guard
         self._budget_ns = None if deadlock_after is None else round(deadlock_after.total_seconds() * 1e9)
+        self._jobs: SimpleQueue[_Slice | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._running: set[_Slice] = set()
-        self._watcher: asyncio.Task[None] | None = None
+        self._ended: list[Outcome] = []
+        self._threads = [
+            threading.Thread(target=self._work, name=f"monkit-workflow_{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+        self._watcher = asyncio.create_task(self._watch())
 
     async def run(self, name: str, call: Callable[[], T], timeout_ns: int = 0) -> T:
         """Call *call* on a thread, guarded; *name* tells it in errors.
@@ -76,35 +106,48 @@ class SliceRunner:
         Raises:
             Deadlock: it used up its processor time.
             Stuck: *timeout_ns* passed.
+            WorkerError: it raised what is no `Exception`.
             Exception: what *call* raised.
         """
-        if self._budget_ns is not None and self._watcher is None:
-            self._watcher = asyncio.create_task(self._watch(self._budget_ns))
-        job = _Slice(name)
-        future = asyncio.get_running_loop().run_in_executor(self._pool, self._call, job, call)
-        limit_s = timeout_ns / 1e9 if timeout_ns and not _debugged() else None
-        try:
-            done, _ = await asyncio.wait({future}, timeout=limit_s)
-        except asyncio.CancelledError:
-            future.add_done_callback(_forget)
-            raise
-        if done:
-            return future.result()
-        future.add_done_callback(_forget)
-        raise Stuck(
-            f"{name} has been blocked for {limit_s:g} s, as long as a workflow task may take; "
-            f"workflow code must not wait for locks or the outside:\n{job.where()}"
-        )
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put(_Slice(name, call, future, timeout_ns / 1e9 or math.inf))
+        return await future
 
-    def _call(self, job: _Slice, call: Callable[[], T]) -> T:
-        job.thread = threading.get_ident()
-        job.clock = time.pthread_getcpuclockid(job.thread)
-        job.cpu_began_ns = time.clock_gettime_ns(job.clock)
+    # The threads.
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            result, error = None, None
+            try:
+                result = self._call(job)
+            except BaseException as problem:  # whoever waits for it shall have it
+                error = problem
+            with self._lock:
+                first = not self._ended
+                self._ended.append((job.future, result, error))
+            if first:
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    self._loop.call_soon_threadsafe(self._settle)
+            del job, result, error  # nothing of a run is kept while the thread waits for the next
+
+    def _settle(self) -> None:
+        with self._lock:
+            ended, self._ended = self._ended, []
+        for future, result, error in ended:
+            if future.done():
+                continue  # given up
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    def _call(self, job: _Slice) -> Any:
+        job.begin()
         with self._lock:
             self._running.add(job)
         try:
             with guarding(self._guard) as guarded:
-                result = call()
+                result = job.call()
             if guarded.refused is not None:
                 raise guarded.refused  # the program's own `except Exception` swallowed it
             return result
@@ -118,28 +161,42 @@ class SliceRunner:
         finally:
             with self._lock:
                 self._running.discard(job)
-                job.ended = True
                 if job.reason:
                     _throw(job.thread, None)  # in case that it has not arrived yet
 
-    async def _watch(self, budget_ns: int) -> None:
+    # The watch.
+
+    async def _watch(self) -> None:
         """Look at the running slices a few times within the budget."""
+        period_s = _WATCH_S if self._budget_ns is None else min(_WATCH_S, self._budget_ns / 4e9)
         while True:
-            await asyncio.sleep(budget_ns / 4e9)
+            await asyncio.sleep(period_s)
+            if _debugged():
+                continue
             with self._lock:
                 for job in self._running:
-                    if not job.reason and job.spent_ns() > budget_ns and not _debugged():
-                        job.reason = (
-                            f"{job.name} ran for {budget_ns / 1e9:g} s of processor time without giving control back; "
-                            f"move long work into an activity. It was here:\n{job.where()}"
-                        )
-                        _throw(job.thread, _Interrupt)
+                    self._look_at(job)
+
+    def _look_at(self, job: _Slice) -> None:
+        if self._budget_ns is not None and not job.reason and job.spent_ns() > self._budget_ns:
+            job.reason = (
+                f"{job.name} ran for {self._budget_ns / 1e9:g} s of processor time without giving control back; "
+                f"move long work into an activity. It was here:\n{job.where()}"
+            )
+            _throw(job.thread, _Interrupt)
+        if time.monotonic() - job.began_s > job.limit_s and not job.future.done():
+            job.future.set_exception(
+                Stuck(
+                    f"{job.name} has been blocked for {job.limit_s:g} s, as long as a workflow task may take; "
+                    f"workflow code must not wait for locks or the outside:\n{job.where()}"
+                )
+            )
 
     def close(self) -> None:
         """Stop watching and let the threads go; one that is stuck is not waited for."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-        self._pool.shutdown(wait=not self._running)
+        self._watcher.cancel()
+        for _ in self._threads:
+            self._jobs.put(None)
 
 
 def _throw(thread: int, error: type[BaseException] | None) -> None:
@@ -150,8 +207,3 @@ def _throw(thread: int, error: type[BaseException] | None) -> None:
 def _debugged() -> bool:
     """Whether somebody may be standing at a breakpoint."""
     return sys.gettrace() is not None or "pydevd" in sys.modules or "debugpy" in sys.modules
-
-
-def _forget(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()
