@@ -13,7 +13,7 @@ from typing import Any, Generic, NoReturn, TypedDict, TypeVar, TypeVarTuple, Unp
 
 from monkit_workflow.commands import ScheduleActivityTask, StartChildWorkflowExecution
 from monkit_workflow.converter import Converter
-from monkit_workflow.definitions import activity_definition, handler_name, workflow_definition
+from monkit_workflow.definitions import activity_definition, handler_name, target, workflow_definition
 from monkit_workflow.errors import ContinueAsNew, MissingTimeout
 from monkit_workflow.history import IdReuse, ParentClose
 from monkit_workflow.machines import ChildMachine
@@ -86,12 +86,7 @@ def start_activity(activity: Any, /, *args: Any, returns: Any = Any, **options: 
         ActivityFailure: from the future: the activity failed; ``__cause__`` says why.
     """
     runtime = current()
-    if isinstance(activity, str):
-        name, hint = activity, returns
-    else:
-        definition = activity_definition(activity)
-        definition.signature.check(len(args))
-        name, hint = definition.name, definition.signature.result
+    name, hint = target(activity, activity_definition, args, returns)
     command, cancellation = _activity_command(runtime, name, args, **options)
     return runtime.schedule_activity(command, hint, cancellation).future
 
@@ -237,12 +232,7 @@ async def start_child(workflow: Any, /, *args: Any, returns: Any = Any, **option
         TypeError: the arguments do not fit, or it is no workflow.
     """
     runtime = current()
-    if isinstance(workflow, str):
-        name, hint = workflow, returns
-    else:
-        definition = workflow_definition(workflow)
-        definition.signature.check(len(args))
-        name, hint = definition.name, definition.signature.result
+    name, hint = target(workflow, workflow_definition, args, returns)
     command, cancellation = _child_command(runtime, name, args, **options)
     machine = runtime.start_child(command, hint, cancellation)
     await machine.started

@@ -11,7 +11,7 @@ from typing import Any, Generic, Required, TypedDict, TypeVar, TypeVarTuple, Unp
 from uuid import uuid4
 
 from monkit_workflow.converter import Converter, JsonConverter, Signature
-from monkit_workflow.definitions import handler_name, workflow_definition
+from monkit_workflow.definitions import handler_name, target, workflow_definition
 from monkit_workflow.errors import (
     CancelledFailure,
     MissingTimeout,
@@ -32,7 +32,7 @@ from monkit_workflow.history import (
 )
 from monkit_workflow.history_file import RecordedHistory
 from monkit_workflow.options import nanoseconds
-from monkit_workflow.payload import Payload, Payloads
+from monkit_workflow.payload import Payloads
 from monkit_workflow.service import Description, QueryRequest, Service, SignalRequest, StartRequest
 
 __all__ = ["Client", "StartOptions", "WorkflowHandle"]
@@ -245,12 +245,7 @@ class Client:
             MissingTimeout: *timeout* is not given.
             TypeError: the arguments do not fit, or it is no workflow.
         """
-        if isinstance(workflow, str):
-            name, hint = workflow, returns
-        else:
-            definition = workflow_definition(workflow)
-            definition.signature.check(len(args))
-            name, hint = definition.name, definition.signature.result
+        name, hint = target(workflow, workflow_definition, args, returns)
         if timeout is None:
             raise MissingTimeout(f"the workflow {name!r} needs timeout= (how long a run may take)")
         if not id or not task_queue:
@@ -264,15 +259,12 @@ class Client:
                 task_timeout_ns=nanoseconds("task_timeout", task_timeout),
                 id_reuse=id_reuse,
                 input=self.encode(args),
-                memo=self._memo(memo),
+                memo={key: self.converter.encode(value) for key, value in (memo or {}).items()},
                 request_id=str(uuid4()),
                 identity=self.identity,
             )
         )
         return WorkflowHandle(self, id, hint=hint, first=run_id)
-
-    def _memo(self, memo: Mapping[str, Any] | None) -> dict[str, Payload]:
-        return {key: self.converter.encode(value) for key, value in (memo or {}).items()}
 
     @overload
     def handle(self, id: str, *, run_id: str = "") -> WorkflowHandle[Any]: ...

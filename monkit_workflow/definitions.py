@@ -24,6 +24,7 @@ __all__ = [
     "handler_name",
     "note_handler",
     "note_validator",
+    "target",
     "workflow_definition",
 ]
 
@@ -215,3 +216,21 @@ def activity_definition(function: Callable[..., Any]) -> ActivityDefinition:
     name, has_self = noted
     unbound = has_self and not inspect.ismethod(function)
     return ActivityDefinition(name, function, signature(function, bound=unbound), inspect.iscoroutinefunction(function))
+
+
+def target(
+    subject: Any,
+    definition_of: Callable[[Any], ActivityDefinition | WorkflowDefinition],
+    arguments: tuple[Any, ...],
+    returns: Any,
+) -> tuple[str, Any]:
+    """Name and result type of what a caller points at, or names and then says the type of with *returns*.
+
+    Raises:
+        TypeError: it is not what it should be, or the arguments do not fit.
+    """
+    if isinstance(subject, str):
+        return subject, returns
+    definition = definition_of(subject)
+    definition.signature.check(len(arguments))
+    return definition.name, definition.signature.result
