@@ -122,6 +122,10 @@ class SliceRunner:
                 result = self._call(job)
             except BaseException as problem:  # whoever waits for it shall have it
                 error = problem
+            try:
+                self._over(job)
+            except _Interrupt:  # it arrives late, and but once
+                self._over(job)
             with self._lock:
                 first = not self._ended
                 self._ended.append((job.future, result, error))
@@ -158,11 +162,12 @@ class SliceRunner:
                 raise
             # An exit or the like: it would end a thread, where only the run can end.
             raise WorkerError(f"workflow code raised {type(error).__name__}: {error}") from error
-        finally:
-            with self._lock:
-                self._running.discard(job)
-                if job.reason:
-                    _throw(job.thread, None)  # in case that it has not arrived yet
+
+    def _over(self, job: _Slice) -> None:
+        with self._lock:
+            self._running.discard(job)
+            if job.reason:
+                _throw(job.thread, None)  # in case that it has not arrived yet
 
     # The watch.
 
