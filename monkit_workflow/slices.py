@@ -121,7 +121,7 @@ class SliceRunner:
             try:
                 result = self._call(job)
             except BaseException as problem:  # whoever waits for it shall have it
-                error = problem
+                error = Deadlock(job.reason) if isinstance(problem, _Interrupt) else problem
             try:
                 self._over(job)
             except _Interrupt:  # it arrives late, and but once
