@@ -21,7 +21,6 @@ __all__ = [
     "ChildFailure",
     "ContinueAsNew",
     "ConversionError",
-    "DeadlineExceeded",
     "Deadlock",
     "FailureError",
     "GuardError",
@@ -37,8 +36,6 @@ __all__ = [
     "TerminatedFailure",
     "TimeoutFailure",
     "Unavailable",
-    "Unsupported",
-    "UpdateRejected",
     "WorkerError",
     "WorkflowError",
     "WorkflowFailed",
@@ -166,26 +163,8 @@ class QueryFailed(ServiceError):
     """The query's handler raised, or there is none of that name."""
 
 
-class UpdateRejected(ServiceError):
-    """The update's validator refused it."""
-
-
-class Unsupported(ServiceError):
-    """The service lacks a capability; ``capability`` names it."""
-
-    def __init__(self, message: str, capability: str) -> None:
-        super().__init__(message)
-        self.capability = capability
-
-
 class Unavailable(ServiceError):
     """The service cannot be reached or is closed."""
-
-    retryable = True
-
-
-class DeadlineExceeded(ServiceError):
-    """No answer in the time that the caller gave; whether the request took effect is unknown."""
 
     retryable = True
 

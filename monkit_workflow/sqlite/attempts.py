@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from monkit_workflow import history as h
 from monkit_workflow.errors import NotFound
 from monkit_workflow.history import Event
@@ -123,59 +126,35 @@ def complete_attempt(t: Transition, state: RunState, activity: Activity, result:
             t, state, activity, Failure(kind="server", type="ResourceExhausted", message=message, non_retryable=True)
         )
         return
-    scheduled_id = activity.scheduled.id
-    end_activity(
-        t,
-        state,
-        activity,
-        h.ActivityTaskCompleted(
-            id=0,
-            time_ns=t.now_ns,
-            scheduled_id=scheduled_id,
-            started_id=PREVIOUS,
-            result=result,
-            identity=activity.identity,
-        ),
-    )
+    _report(t, state, activity, h.ActivityTaskCompleted, result=result)
 
 
 def fail_attempt(t: Transition, state: RunState, activity: Activity, failure: Failure) -> None:
     """The activity raised: try again, or tell the code."""
     if not _retry(t, state, activity, failure):
-        end_activity(
-            t,
-            state,
-            activity,
-            h.ActivityTaskFailed(
-                id=0,
-                time_ns=t.now_ns,
-                scheduled_id=activity.scheduled.id,
-                started_id=PREVIOUS,
-                failure=failure,
-                identity=activity.identity,
-            ),
-        )
+        _report(t, state, activity, h.ActivityTaskFailed, failure=failure)
 
 
 def cancel_attempt(t: Transition, state: RunState, activity: Activity, details: Payloads) -> None:
     """The activity ended by cancellation; one that nobody asked for is a failure."""
-    if not activity.cancel_requested:
+    if activity.cancel_requested:
+        _report(t, state, activity, h.ActivityTaskCanceled, details=details)
+    else:
         failure = Failure(kind="canceled", message="cancelled without a request of the workflow", details=details)
         fail_attempt(t, state, activity, failure)
-        return
-    end_activity(
-        t,
-        state,
-        activity,
-        h.ActivityTaskCanceled(
-            id=0,
-            time_ns=t.now_ns,
-            scheduled_id=activity.scheduled.id,
-            started_id=PREVIOUS,
-            details=details,
-            identity=activity.identity,
-        ),
+
+
+def _report(t: Transition, state: RunState, activity: Activity, kind: Callable[..., Event], **fields: Any) -> None:
+    """Write the end that the worker reported."""
+    event = kind(
+        id=0,
+        time_ns=t.now_ns,
+        scheduled_id=activity.scheduled.id,
+        started_id=PREVIOUS,
+        identity=activity.identity,
+        **fields,
     )
+    end_activity(t, state, activity, event)
 
 
 def heartbeat(activity: Activity, details: Payloads, now_ns: int) -> bool:

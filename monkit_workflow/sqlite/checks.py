@@ -106,12 +106,12 @@ def _child(answer: _Answer, command: c.StartChildWorkflowExecution) -> Refusal |
     if command.timeout_ns <= 0:
         return "MissingTimeout", f"child {command.workflow_id!r} has no execution timeout"
     if command.cron or command.retry is not None:
-        return "Unsupported", "cron and retries of children are not there yet"
+        return "Unsupported", "this service starts children without cron and retry policy only"
     return None
 
 
 def _update(answer: _Answer, command: Command) -> Refusal | None:
-    return "Unsupported", "updates are not there yet"
+    return "Unsupported", "this service takes no updates"
 
 
 _COUNTED: dict[type[Command], str] = {

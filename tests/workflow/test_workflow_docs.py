@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,18 @@ from monkit_workflow import Client, Worker, WorkflowHandle, activity, calls, err
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference/workflows.md").read_text()
-TYPES = {"ActivityOptions", "ChildOptions", "Channel", "ChildHandle", "ExternalHandle", "WorkflowInfo"}
-LATER = {"Unsupported", "UpdateRejected", "DeadlineExceeded", "ContinueAsNew", "WorkflowError"}
+TYPES = {"ActivityOptions", "ChildOptions", "Channel", "ChildHandle", "ExternalHandle", "WorkflowInfo", "ActivityInfo"}
+BASES = {"ContinueAsNew", "WorkflowError"}
 
 
 @pytest.mark.parametrize("name", [name for name in workflow.__all__ if name not in TYPES])
 def test_every_call_of_workflow_code_is_in_the_reference(name: str) -> None:
     assert re.search(rf"`[^`]*\b{name}\b[^`]*`", REFERENCE)
+
+
+@pytest.mark.parametrize("name", [name for name in activity.__all__ if name not in TYPES])
+def test_every_call_of_activity_code_is_in_the_reference(name: str) -> None:
+    assert f"activity.{name}" in REFERENCE
 
 
 @pytest.mark.parametrize("options", [calls.ActivityOptions, calls.ChildOptions])
@@ -36,7 +43,7 @@ def test_every_argument_is_in_the_reference(callable_: Any) -> None:
     assert [name for name in names if f"`{name}`" not in REFERENCE] == []
 
 
-@pytest.mark.parametrize("name", [name for name in errors.__all__ if name not in LATER])
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name not in BASES])
 def test_every_error_is_in_the_reference(name: str) -> None:
     assert f"`{name}`" in REFERENCE
 
@@ -55,3 +62,12 @@ def test_every_promised_name_is_documented() -> None:
             if callable(item := getattr(module, name)) and not getattr(item, "__doc__", None)
         ]
         assert undocumented == []
+
+
+@pytest.mark.parametrize("missing", ["apsw", "msgspec"])
+def test_package_without_its_extra_says_what_to_install(missing: str) -> None:
+    program = f"import sys; sys.modules[{missing!r}] = None; import monkit_workflow"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.stderr.splitlines()[-1] == (
+        f"ModuleNotFoundError: monkit_workflow needs {missing}; install it with: pip install 'monkit-py[workflow]'"
+    )
