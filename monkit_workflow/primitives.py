@@ -13,6 +13,7 @@ from uuid import UUID
 from monkit_workflow.channels import Channel
 from monkit_workflow.converter import signature
 from monkit_workflow.definitions import Handler
+from monkit_workflow.errors import WorkflowError
 from monkit_workflow.guard import unguarded
 from monkit_workflow.info import WorkflowInfo, moment
 from monkit_workflow.options import nanoseconds
@@ -201,7 +202,10 @@ class _WhileLive(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See `logging.Filter`."""
-        runtime = current()
+        try:
+            runtime = current()
+        except WorkflowError:  # a helper that activities use too
+            return True
         if runtime.replaying:
             return False
         record.workflow_id = runtime.known_info.workflow_id

@@ -118,7 +118,7 @@ class Worker:
 
     Raises:
         TypeError: something is no workflow or no activity.
-        ValueError: two have the same name.
+        ValueError: two have the same name, there is none, or a number is below 1.
         GuardError: workflow code refers to a clock or the like that cannot be guarded at run time.
     """
 
@@ -143,6 +143,10 @@ class Worker:
         self._activities = _by_name("activity", map(activity_definition, activities))
         if not self._workflows and not self._activities:
             raise ValueError("a worker needs workflows= or activities=")
+        numbers = {"max_activities": max_activities, "max_workflow_tasks": max_workflow_tasks, "threads": threads}
+        for name, number in {**numbers, "cache": cache}.items():
+            if number < 1:
+                raise ValueError(f"{name} must be at least 1, not {number}")
         self._guard: Mode = guard
         self._max_activities = max_activities
         self._max_workflow_tasks = max_workflow_tasks

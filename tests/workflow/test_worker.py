@@ -678,3 +678,28 @@ def test_worker_without_code_is_refused() -> None:
     client = Client(connect("sqlite://").service)
     with pytest.raises(ValueError, match="workflows= or activities="):
         Worker(client, QUEUE)
+
+
+@pytest.mark.parametrize("name", ["max_activities", "max_workflow_tasks", "threads", "cache"])
+def test_worker_that_could_do_nothing_is_refused(name: str) -> None:
+    options: dict[str, Any] = {name: 0}
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
+        Worker(connect("sqlite://"), QUEUE, workflows=[shouting], **options)
+
+
+def test_logger_of_workflows_may_be_used_elsewhere_and_says_whose_a_record_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @workflow.define
+    async def telling() -> None:
+        workflow.logger.warning("inside")
+
+    async def test() -> None:
+        async with working([telling]) as client:
+            await (await client.start(telling, id="t", **START)).result()
+
+    run(test())
+    workflow.logger.warning("outside")
+    inside, outside = (record for record in caplog.records if record.name == "monkit_workflow.workflow")
+    assert inside.workflow_id == "t"  # type: ignore[attr-defined]
+    assert outside.message == "outside"
