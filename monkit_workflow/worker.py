@@ -51,6 +51,9 @@ class _Pump(Generic[T]):
     async def _loop(self) -> None:
         while not self._stopping:
             await self._slots.acquire()
+            if self._stopping:  # meanwhile
+                self._slots.release()
+                return
             try:
                 found = await self._poll()
             except ServiceError as problem:
@@ -81,14 +84,19 @@ class _Pump(Generic[T]):
         """Take nothing more; the polls have to be ended by the service."""
         self._stopping = True
 
-    async def polls_ended(self) -> None:
-        """Wait until no poll is open."""
+    async def drain(self) -> None:
+        """Wait until nothing is polled or handled any more, and cancel what takes longer than it may."""
+        ended = asyncio.create_task(self._polls_ended())  # some wait for a slot, so for what is being handled
+        await self._finish()
+        await ended
+        await self._finish()  # what the last polls brought
+
+    async def _polls_ended(self) -> None:
         for result in await asyncio.gather(*self._pollers, return_exceptions=True):
             if isinstance(result, Exception):
                 LOG.error("a poller ended by a fault", exc_info=result)
 
-    async def finish(self) -> None:
-        """Wait for what is being handled, and cancel what takes longer than it may."""
+    async def _finish(self) -> None:
         if self._handling:
             _, late = await asyncio.wait(self._handling, timeout=self._grace_s)
             for task in late:
@@ -213,9 +221,7 @@ class Worker:
         except ServiceError as problem:
             LOG.warning("the service was gone when the worker stopped: %s", problem)
         for pump in pumps:
-            await pump.polls_ended()
-        for pump in pumps:
-            await pump.finish()
+            await pump.drain()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -587,6 +587,27 @@ def test_attempt_that_runs_when_the_worker_stops_is_cancelled_and_reported() -> 
     run(test())
 
 
+def test_worker_that_is_full_stops_all_the_same() -> None:
+    started = threading.Event()
+
+    @activity.define
+    async def hang() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    @workflow.define
+    async def hanging() -> None:
+        await workflow.execute_activity("hang", start_to_close=SHORT)
+
+    async def test() -> None:
+        async with working([hanging], [hang], max_activities=1) as client:
+            await client.start(hanging, id="h", **START)
+            while not started.is_set():
+                await asyncio.sleep(0)
+
+    run(test())
+
+
 def test_closed_client_says_so() -> None:
     client = connect("sqlite://")
 
