@@ -37,7 +37,7 @@ try:
     from monkit_workflow.replay import Replay, replay
     from monkit_workflow.worker import Worker
 except ModuleNotFoundError as problem:
-    if problem.name not in ("apsw", "msgspec"):
+    if problem.name not in ("apsw", "cronsim", "msgspec"):
         raise
     raise ModuleNotFoundError(
         f"monkit_workflow needs {problem.name}; install it with: pip install 'monkit-py[workflow]'", name=problem.name

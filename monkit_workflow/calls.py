@@ -13,6 +13,7 @@ from typing import Any, Generic, NoReturn, TypedDict, TypeVar, TypeVarTuple, Unp
 
 from monkit_workflow.commands import ScheduleActivityTask, StartChildWorkflowExecution
 from monkit_workflow.converter import Converter
+from monkit_workflow.cron import check_cron
 from monkit_workflow.definitions import activity_definition, handler_name, target, workflow_definition
 from monkit_workflow.errors import ContinueAsNew, MissingTimeout
 from monkit_workflow.history import IdReuse, ParentClose
@@ -156,6 +157,10 @@ class ChildOptions(TypedDict, total=False):
     parent_close: ParentClose
     """What happens to it when the parent ends first: ``terminate`` (default), ``cancel`` or ``abandon``."""
     id_reuse: IdReuse
+    retry: Retry
+    """Without it a run that failed or timed out is not tried again; ``attempts`` or ``expiration`` is required."""
+    cron: str
+    """When runs begin, as for a start."""
     memo: Mapping[str, Any]
     cancellation: Cancellation
 
@@ -267,6 +272,8 @@ def _child_command(
     task_queue: str | None = None,
     parent_close: ParentClose = "terminate",
     id_reuse: IdReuse = "failed_only",
+    retry: Retry | None = None,
+    cron: str = "",
     memo: Mapping[str, Any] | None = None,
     cancellation: Cancellation = "try",
 ) -> tuple[StartChildWorkflowExecution, Cancellation]:
@@ -284,6 +291,8 @@ def _child_command(
         task_timeout_ns=nanoseconds("task_timeout", task_timeout),
         parent_close=parent_close,
         id_reuse=id_reuse,
+        retry=None if retry is None else retry.bounded_policy(),
+        cron=check_cron(cron) if cron else "",
         memo=encode_memo(runtime.converter, memo),
     )
     return command, cancellation

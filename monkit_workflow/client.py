@@ -11,7 +11,8 @@ from typing import Any, Generic, Required, TypedDict, TypeVar, TypeVarTuple, Unp
 from uuid import uuid4
 
 from monkit_workflow.converter import Converter, JsonConverter, Signature
-from monkit_workflow.definitions import handler_name, target, workflow_definition
+from monkit_workflow.cron import check_cron
+from monkit_workflow.definitions import HandlerKind, handler_name, target, workflow_definition
 from monkit_workflow.errors import (
     CancelledFailure,
     MissingTimeout,
@@ -31,7 +32,7 @@ from monkit_workflow.history import (
     WorkflowExecutionTimedOut,
 )
 from monkit_workflow.history_file import RecordedHistory
-from monkit_workflow.options import nanoseconds
+from monkit_workflow.options import Retry, nanoseconds
 from monkit_workflow.payload import Payloads
 from monkit_workflow.service import Description, QueryRequest, Service, SignalRequest, StartRequest
 
@@ -48,11 +49,20 @@ class StartOptions(TypedDict, total=False):
     id: Required[str]
     """The workflow id: of those that run there is one of each."""
     task_queue: Required[str]
+    """Whose workers shall run it."""
     timeout: Required[timedelta]
     """How long a run may take, its children included; continue-as-new restarts it."""
     task_timeout: timedelta
+    """How long a worker may take for one step of the code."""
     id_reuse: IdReuse
+    """What a workflow that had the id before means: ``failed_only`` (start if it did not complete), ``allow``,
+    ``reject``, or ``terminate`` it if it runs."""
+    retry: Retry
+    """Without it a run that failed or timed out is not tried again; ``attempts`` or ``expiration`` is required."""
+    cron: str
+    """When runs begin, such as ``"0 9 * * MON-FRI"``, ``"@every 1h30m"``, ``"CRON_TZ=Europe/Berlin 0 9 * * *"``."""
     memo: Mapping[str, Any]
+    """Notes for people, shown with the run."""
 
 
 class WorkflowHandle(Generic[R]):
@@ -112,17 +122,7 @@ class WorkflowHandle(Generic[R]):
             NotFound: there is no such execution.
             AlreadyClosed: the run is over.
         """
-        name, arguments = self._arguments(signal, "signal", args)[:2]
-        await self._client.service.signal(
-            SignalRequest(
-                workflow_id=self.id,
-                run_id=self.run_id,
-                name=name,
-                input=arguments,
-                request_id=str(uuid4()),
-                identity=self._client.identity,
-            )
-        )
+        await self._client.service.signal(self._client._signal_request(self.id, self.run_id, signal, args))
 
     @overload
     async def query(self, query: Callable[[Any, *Ts], Q], /, *args: *Ts) -> Q: ...
@@ -137,18 +137,12 @@ class WorkflowHandle(Generic[R]):
             NotFound: there is no such execution.
             QueryFailed: the handler raised, or there is none of that name.
         """
-        name, arguments, signature = self._arguments(query, "query", args)
+        name, arguments, signature = self._client._message(query, "query", args)
         payload = await self._client.service.query(
             QueryRequest(workflow_id=self.id, run_id=self.run_id, name=name, input=arguments)
         )
         hint = returns if signature is None else signature.result
         return None if payload is None else self._client.converter.decode(payload, hint)
-
-    def _arguments(self, handler: Any, kind: Any, args: tuple[Any, ...]) -> tuple[str, Payloads, Signature | None]:
-        name, signature = handler_name(handler, kind)
-        if signature is not None:
-            signature.check(len(args))
-        return name, self._client.encode(args), signature
 
     async def stack(self) -> str:
         """Where the code of the run waits, as Python shows a traceback. Raises as `query`."""
@@ -212,59 +206,147 @@ class Client:
     ) -> WorkflowHandle[R]: ...
     @overload
     async def start(self, workflow: str, /, *args: Any, **options: Unpack[StartOptions]) -> WorkflowHandle[Any]: ...
-    async def start(  # type: ignore[misc]  # mypy does not see that Any takes Ts
-        self,
-        workflow: Any,
-        /,
-        *args: Any,
-        returns: Any = Any,
-        id: str | None = None,
-        task_queue: str | None = None,
-        timeout: timedelta | None = None,
-        task_timeout: timedelta = timedelta(seconds=10),
-        id_reuse: IdReuse = "failed_only",
-        memo: Mapping[str, Any] | None = None,
-    ) -> WorkflowHandle[Any]:
+    async def start(self, workflow: Any, /, *args: Any, returns: Any = Any, **options: Any) -> WorkflowHandle[Any]:  # type: ignore[misc]  # mypy does not see that Any takes Ts
         """Start a workflow. On return it is kept: it will run, also if this process dies now.
 
         Args:
             workflow: its ``run`` method, the function, or its registered name.
             args: its arguments.
             returns: the type of the result where a name is given.
-            id: the workflow id; required, as are *task_queue* and *timeout*.
-            task_queue: whose workers shall run it.
-            timeout: how long a run may take.
-            task_timeout: how long a worker may take for one step of the code.
-            id_reuse: what a workflow that had the id before means: ``failed_only``
-                (start if it did not complete), ``allow``, ``reject``, or
-                ``terminate`` it if it runs.
-            memo: notes for people, shown with the run.
+            options: see `StartOptions`.
 
         Raises:
             AlreadyStarted: the workflow id is taken.
-            MissingTimeout: *timeout* is not given.
+            MissingTimeout: ``timeout`` is not given.
             TypeError: the arguments do not fit, or it is no workflow.
+            ValueError: an option has a value that makes no sense.
         """
         name, hint = target(workflow, workflow_definition, args, returns)
+        request = self._start_request(name, args, **options)
+        run_id = await self.service.start(request)
+        return WorkflowHandle(self, request.workflow_id, hint=hint, first=run_id)
+
+    @overload
+    async def signal_with_start(
+        self,
+        workflow: Callable[[*Ts], Awaitable[R]],
+        /,
+        *args: *Ts,
+        signal: str | Callable[..., Any],
+        signal_args: tuple[Any, ...] = (),
+        **options: Unpack[StartOptions],
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    async def signal_with_start(
+        self,
+        workflow: Callable[[Any, *Ts], Awaitable[R]],
+        /,
+        *args: *Ts,
+        signal: str | Callable[..., Any],
+        signal_args: tuple[Any, ...] = (),
+        **options: Unpack[StartOptions],
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    async def signal_with_start(
+        self,
+        workflow: str,
+        /,
+        *args: Any,
+        signal: str | Callable[..., Any],
+        signal_args: tuple[Any, ...] = (),
+        **options: Unpack[StartOptions],
+    ) -> WorkflowHandle[Any]: ...
+    async def signal_with_start(  # type: ignore[misc]  # mypy does not see that Any takes Ts
+        self,
+        workflow: Any,
+        /,
+        *args: Any,
+        signal: str | Callable[..., Any],
+        signal_args: tuple[Any, ...] = (),
+        returns: Any = Any,
+        **options: Any,
+    ) -> WorkflowHandle[Any]:
+        """Signal the workflow of that id; if none is open, start it first. Both or nothing happens.
+
+        Args:
+            workflow: as for `start`.
+            args: of the workflow, if it has to be started.
+            signal: the handler, such as ``OrderWorkflow.approve``, or its name.
+            signal_args: its arguments.
+            returns: as for `start`.
+            options: see `StartOptions`.
+
+        Raises:
+            AlreadyStarted: none is open, and ``id_reuse`` protects the last one.
+            MissingTimeout: ``timeout`` is not given.
+            TypeError: arguments do not fit, or something is no workflow or no signal.
+            ValueError: an option has a value that makes no sense.
+        """
+        name, hint = target(workflow, workflow_definition, args, returns)
+        request = self._start_request(name, args, **options)
+        run_id = await self.service.signal_with_start(
+            request, self._signal_request(request.workflow_id, "", signal, signal_args)
+        )
+        return WorkflowHandle(self, request.workflow_id, hint=hint, first=run_id)
+
+    def _start_request(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        *,
+        id: str | None = None,
+        task_queue: str | None = None,
+        timeout: timedelta | None = None,
+        task_timeout: timedelta = timedelta(seconds=10),
+        id_reuse: IdReuse = "failed_only",
+        retry: Retry | None = None,
+        cron: str = "",
+        memo: Mapping[str, Any] | None = None,
+    ) -> StartRequest:
         if timeout is None:
             raise MissingTimeout(f"the workflow {name!r} needs timeout= (how long a run may take)")
         if not id or not task_queue:
             raise TypeError(f"the workflow {name!r} needs id= and task_queue=")
-        run_id = await self.service.start(
-            StartRequest(
-                workflow_id=id,
-                workflow_type=name,
-                task_queue=task_queue,
-                timeout_ns=nanoseconds("timeout", timeout),
-                task_timeout_ns=nanoseconds("task_timeout", task_timeout),
-                id_reuse=id_reuse,
-                input=self.encode(args),
-                memo={key: self.converter.encode(value) for key, value in (memo or {}).items()},
-                request_id=str(uuid4()),
-                identity=self.identity,
-            )
+        return StartRequest(
+            workflow_id=id,
+            workflow_type=name,
+            task_queue=task_queue,
+            timeout_ns=nanoseconds("timeout", timeout),
+            task_timeout_ns=nanoseconds("task_timeout", task_timeout),
+            id_reuse=id_reuse,
+            retry=None if retry is None else retry.bounded_policy(),
+            cron=check_cron(cron) if cron else "",
+            input=self.encode(args),
+            memo={key: self.converter.encode(value) for key, value in (memo or {}).items()},
+            request_id=str(uuid4()),
+            identity=self.identity,
         )
-        return WorkflowHandle(self, id, hint=hint, first=run_id)
+
+    def _signal_request(
+        self, workflow_id: str, run_id: str, signal: str | Callable[..., Any], args: tuple[Any, ...]
+    ) -> SignalRequest:
+        name, arguments, _ = self._message(signal, "signal", args)
+        return SignalRequest(
+            workflow_id=workflow_id,
+            run_id=run_id,
+            name=name,
+            input=arguments,
+            request_id=str(uuid4()),
+            identity=self.identity,
+        )
+
+    def _message(
+        self, handler: Any, kind: HandlerKind, args: tuple[Any, ...]
+    ) -> tuple[str, Payloads, Signature | None]:
+        """Name, arguments and signature of what is sent to a *handler*.
+
+        Raises:
+            TypeError: it is no handler of that *kind*, or the arguments do not fit.
+        """
+        name, signature = handler_name(handler, kind)
+        if signature is not None:
+            signature.check(len(args))
+        return name, self.encode(args), signature
 
     @overload
     def handle(self, id: str, *, run_id: str = "") -> WorkflowHandle[Any]: ...

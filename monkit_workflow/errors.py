@@ -16,6 +16,7 @@ __all__ = [
     "AlreadyClosed",
     "AlreadyStarted",
     "ApplicationFailure",
+    "BadRequest",
     "CancelledFailure",
     "ChildAlreadyStarted",
     "ChildFailure",
@@ -157,6 +158,10 @@ class AlreadyStarted(ServiceError):
 
 class AlreadyClosed(ServiceError):
     """The run is over and takes nothing any more."""
+
+
+class BadRequest(ServiceError):
+    """The service understands the request, and it makes no sense; the message says why."""
 
 
 class QueryFailed(ServiceError):

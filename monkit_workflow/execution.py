@@ -275,6 +275,7 @@ class Execution:
         namespace, workflow_id, run_id = self._names
         info = self.runtime.info = info_of(event, namespace, workflow_id, run_id)
         self.runtime.loop.salt = crc32(info.run_id.encode()) << 16  # above the counts that small sets look at
+        self.runtime.last_result, self.runtime.last_failure = event.last_result, event.last_failure
         self._began = event
         if self._definition.factory is not None:
             self._instance = self._definition.factory()

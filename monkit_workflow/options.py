@@ -74,3 +74,13 @@ class Retry:
             expiration_ns=nanoseconds("expiration", self.expiration),
             non_retryable=tuple(kind if isinstance(kind, str) else kind.__name__ for kind in self.non_retryable),
         )
+
+    def bounded_policy(self) -> RetryPolicy:
+        """The record for a workflow, whose attempts no other time-out bounds.
+
+        Raises:
+            ValueError: it would be started again for ever, or a number is out of bounds.
+        """
+        if self.attempts is None and self.expiration is None:
+            raise ValueError("the retry= of a workflow needs attempts= or expiration=")
+        return self.policy()

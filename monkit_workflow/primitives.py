@@ -13,7 +13,8 @@ from uuid import UUID
 from monkit_workflow.channels import Channel
 from monkit_workflow.converter import signature
 from monkit_workflow.definitions import Handler
-from monkit_workflow.errors import WorkflowError
+from monkit_workflow.errors import FailureError, WorkflowError
+from monkit_workflow.failures import to_error
 from monkit_workflow.guard import unguarded
 from monkit_workflow.info import WorkflowInfo, moment
 from monkit_workflow.options import nanoseconds
@@ -23,6 +24,8 @@ __all__ = [
     "as_completed",
     "channel",
     "info",
+    "last_failure",
+    "last_result",
     "logger",
     "mutable_side_effect",
     "now",
@@ -48,6 +51,30 @@ def info() -> WorkflowInfo:
 def now() -> datetime:
     """The time of the workflow task that the code runs in, in UTC; it stands still between two waits."""
     return moment(current().loop.now_ns)
+
+
+@overload
+def last_result() -> Any: ...
+@overload
+def last_result(*, returns: type[T]) -> T | None: ...
+def last_result(*, returns: Any = Any) -> Any:
+    """What the last run of this schedule that completed returned, ``None`` if none did.
+
+    It is handed on through runs that failed and through retries.
+
+    Raises:
+        ConversionError: it does not fit *returns*.
+    """
+    runtime = current()
+    payload = runtime.last_result
+    return None if payload is None else runtime.converter.decode(payload, returns)
+
+
+def last_failure() -> FailureError | None:
+    """Why the run before this one failed, if it did: for retries and schedules."""
+    runtime = current()
+    failure = runtime.last_failure
+    return None if failure is None else to_error(failure, runtime.converter)
 
 
 def replaying() -> bool:

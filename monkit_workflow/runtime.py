@@ -71,6 +71,9 @@ class Runtime:
         # What the loop lacks raises NotImplementedError, as asyncio has it; only typeshed calls that abstract.
         self.loop = WorkflowLoop(self, self._callback_failed)  # type: ignore[abstract]
         self.info: WorkflowInfo | None = None
+        self.last_result: Payload | None = None
+        self.last_failure: Failure | None = None
+        """What is known of the runs before this one."""
         self.replaying = False
         self.error: BaseException | None = None
         """Why the workflow task cannot be answered."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from monkit_workflow.commands import Command
 from monkit_workflow.history import Event, IdReuse
-from monkit_workflow.payload import Failure, Payload, Payloads
+from monkit_workflow.payload import Failure, Payload, Payloads, RetryPolicy
 
 __all__ = [
     "ActivityTask",
@@ -41,6 +41,10 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     input: Payloads = ()
     task_timeout_ns: int = 10_000_000_000
     id_reuse: IdReuse = "failed_only"
+    retry: RetryPolicy | None = None
+    """Whether a run that failed or timed out is followed by another attempt."""
+    cron: str = ""
+    """A schedule, see `monkit_workflow.cron`: each run is followed by one at the next time."""
     memo: dict[str, Payload] = {}
     header: dict[str, Payload] = {}
     identity: str = ""
@@ -169,6 +173,14 @@ class Service(Protocol):
 
         Raises:
             AlreadyStarted: the workflow id is taken, as ``id_reuse`` sees it.
+        """
+        ...
+
+    async def signal_with_start(self, start: StartRequest, signal: SignalRequest) -> str:
+        """Signal the run of that id, after starting it if none is open, as one step; return its run id.
+
+        Raises:
+            AlreadyStarted: none is open, and ``id_reuse`` protects the last one.
         """
         ...
 

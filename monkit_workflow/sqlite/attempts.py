@@ -9,6 +9,7 @@ from monkit_workflow import history as h
 from monkit_workflow.errors import NotFound
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads, TimeoutKind
+from monkit_workflow.retries import next_delay_ns
 from monkit_workflow.service import ActivityTask
 from monkit_workflow.sqlite.sizes import payloads_over
 from monkit_workflow.sqlite.state import Activity, RunState
@@ -101,17 +102,11 @@ def activity_task(state: RunState, activity: Activity) -> ActivityTask:
 
 def next_attempt_ns(activity: Activity, failure: Failure, now_ns: int) -> int | None:
     """When the attempt after a failed one may start, ``None`` if there is to be none."""
-    policy = activity.scheduled.retry
-    if policy is None or failure.non_retryable or failure.type in policy.non_retryable or activity.cancel_requested:
-        return None
-    if policy.attempts and activity.attempt >= policy.attempts:
-        return None
-    try:
-        delay = policy.initial_ns * policy.coefficient ** (activity.attempt - 1)
-    except OverflowError:
-        delay = float("inf")
-    delay_ns = int(min(delay, policy.maximum_interval_ns or 2**62))
     event = activity.scheduled
+    policy = event.retry
+    delay_ns = None if activity.cancel_requested else next_delay_ns(policy, activity.attempt, failure)
+    if policy is None or delay_ns is None:
+        return None
     for bound_ns in (event.schedule_to_close_ns, policy.expiration_ns):
         if bound_ns and now_ns + delay_ns >= event.time_ns + bound_ns:
             return None

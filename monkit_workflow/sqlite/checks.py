@@ -11,6 +11,7 @@ from typing import Any
 
 from monkit_workflow import commands as c
 from monkit_workflow.commands import CLOSING_COMMANDS, Command
+from monkit_workflow.cron import check_cron
 from monkit_workflow.payload import Failure
 from monkit_workflow.sqlite.sizes import record_over
 from monkit_workflow.sqlite.state import RunState
@@ -105,8 +106,11 @@ def _cancel_timer(answer: _Answer, command: c.CancelTimer) -> Refusal | None:
 def _child(answer: _Answer, command: c.StartChildWorkflowExecution) -> Refusal | None:
     if command.timeout_ns <= 0:
         return "MissingTimeout", f"child {command.workflow_id!r} has no execution timeout"
-    if command.cron or command.retry is not None:
-        return "Unsupported", "this service starts children without cron and retry policy only"
+    if command.cron:
+        try:
+            check_cron(command.cron)
+        except ValueError as problem:
+            return "BadCommand", str(problem)
     return None
 
 

@@ -11,7 +11,7 @@ from monkit_workflow import commands as c
 from monkit_workflow import history as h
 from monkit_workflow.commands import Command
 from monkit_workflow.history import Event
-from monkit_workflow.sqlite import lifecycle
+from monkit_workflow.sqlite import chains, lifecycle
 from monkit_workflow.sqlite.attempts import end_activity
 from monkit_workflow.sqlite.state import RunState, TimerKind, deadlines
 from monkit_workflow.sqlite.transition import Transition
@@ -169,11 +169,11 @@ def _memo(t: Transition, state: RunState, command: c.ModifyWorkflowProperties) -
 
 
 def _complete(t: Transition, state: RunState, command: c.CompleteWorkflowExecution) -> None:
-    lifecycle.close(t, state, h.WorkflowExecutionCompleted, result=command.result, task_completed_id=state.answer_id)
+    chains.complete(t, state, command.result)
 
 
 def _fail(t: Transition, state: RunState, command: c.FailWorkflowExecution) -> None:
-    lifecycle.close(t, state, h.WorkflowExecutionFailed, failure=command.failure, task_completed_id=state.answer_id)
+    chains.fail(t, state, command.failure)
 
 
 def _canceled(t: Transition, state: RunState, command: c.CancelWorkflowExecution) -> None:
@@ -194,5 +194,5 @@ _DECISIONS: dict[type[Command], Callable[[Transition, RunState, Any], None]] = {
     c.CompleteWorkflowExecution: _complete,
     c.FailWorkflowExecution: _fail,
     c.CancelWorkflowExecution: _canceled,
-    c.ContinueAsNewWorkflowExecution: lifecycle.continue_as_new,
+    c.ContinueAsNewWorkflowExecution: chains.continue_as_new,
 }

@@ -75,6 +75,10 @@ class Desk:
         """`Service.start`."""
         return requests.start(t, request)
 
+    def signal_with_start(self, t: Transition, call: Call, start: Any, signal: Any) -> str:
+        """`Service.signal_with_start`."""
+        return requests.signal_with_start(t, start, signal)
+
     def signal(self, t: Transition, call: Call, request: Any) -> None:
         """`Service.signal`."""
         requests.signal(t, request)
@@ -111,6 +115,8 @@ class Desk:
     def query(self, t: Transition, call: Call, request: QueryRequest) -> Any:
         """`Service.query`: a question waits until no workflow task is due, so that it sees the latest state."""
         state = requests.run_of(t, request.workflow_id, request.run_id)
+        if state.delayed:
+            raise QueryFailed(f"workflow {state.workflow_id!r} cannot answer: the time of this run has not come")
         self._ask(
             state, Question(state.key, Query(name=request.name, input=request.input, header=request.header), call)
         )

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from monkit_workflow import history as h
 from monkit_workflow.payload import TimeoutKind
+from monkit_workflow.sqlite import chains
 from monkit_workflow.sqlite.attempts import time_out
-from monkit_workflow.sqlite.lifecycle import close
 from monkit_workflow.sqlite.state import RunState, TimerKind, deadlines
 from monkit_workflow.sqlite.transition import Transition
 
@@ -35,7 +35,13 @@ def _user(t: Transition, state: RunState, event: int) -> None:
 
 
 def _run(t: Transition, state: RunState, event: int) -> None:
-    close(t, state, h.WorkflowExecutionTimedOut)
+    chains.time_out(t, state)
+
+
+def _first_task(t: Transition, state: RunState, event: int) -> None:
+    if state.delayed:
+        state.delayed = False
+        t.want_task(state)
 
 
 def _retry(t: Transition, state: RunState, event: int) -> None:
@@ -72,4 +78,5 @@ _FIRES: dict[TimerKind, Callable[[Transition, RunState, int], None]] = {
     TimerKind.SCHEDULE_TO_CLOSE: _activity_time_out("schedule_to_close"),
     TimerKind.HEARTBEAT: _heartbeat,
     TimerKind.RETRY: _retry,
+    TimerKind.FIRST_TASK: _first_task,
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from monkit_workflow import commands as c
 from monkit_workflow import history as h
+from monkit_workflow.cron import next_start_ns
 from monkit_workflow.errors import AlreadyStarted
 from monkit_workflow.history import Event, IdReuse, ParentClose
 from monkit_workflow.service import Status
@@ -16,8 +16,8 @@ from monkit_workflow.sqlite.transition import Latest, Transition
 __all__ = [
     "claim",
     "close",
-    "continue_as_new",
     "current_run",
+    "follow",
     "request_cancel",
     "start_child",
     "start_run",
@@ -61,9 +61,17 @@ def start_run(
     request_id: str = "",
     **fields: Any,
 ) -> RunState:
-    """Begin a run of a free id; *fields* are those of `WorkflowExecutionStarted`."""
+    """Begin a run of a free id; *fields* are those of `WorkflowExecutionStarted`.
+
+    Its first task comes at the next time of its schedule, unless a delay is given.
+    """
     state = t.runs.create(workflow_id, run_id, parent, request_id)
     fields.setdefault("first_run_id", run_id)
+    cron, retry = fields.get("cron"), fields.get("retry")
+    if cron and "first_task_delay_ns" not in fields and not fields.get("continued_run_id"):
+        fields["first_task_delay_ns"] = next_start_ns(cron, t.now_ns, t.now_ns) - t.now_ns
+    if retry is not None and retry.expiration_ns and not fields.get("retry_expires_ns"):
+        fields["retry_expires_ns"] = t.now_ns + fields.get("first_task_delay_ns", 0) + retry.expiration_ns
     t.append(state, h.WorkflowExecutionStarted, run_id=run_id, **fields)
     for due_ns, kind, event in state.due():
         t.set_timer(state, kind, event, due_ns)
@@ -87,28 +95,19 @@ def close(t: Transition, state: RunState, kind: type[Event], /, **fields: Any) -
     t.closed.append(state)
     if kind is h.WorkflowExecutionContinuedAsNew:
         return
-    if state.parent is not None:
+    if state.parent is not None and not getattr(event, "next_run_id", ""):
         t.later(lambda: _tell_parent(t, state, event))
     for child in children:
         if child.run_id and not child.ended:
             _PARENT_CLOSES[child.initiated.parent_close](t, child)
 
 
-def continue_as_new(t: Transition, state: RunState, command: c.ContinueAsNewWorkflowExecution) -> None:
-    """End a run and begin the next one of its chain, which stays the same child of the same parent."""
+def follow(t: Transition, state: RunState, run_id: str, **fields: Any) -> None:
+    """Begin the next run of an ended one's chain, which stays the same child of the same parent.
+
+    *fields* are those of `WorkflowExecutionStarted` that do not follow from the chain.
+    """
     started = state.started
-    run_id = t.new_id()
-    fields: dict[str, Any] = {
-        "workflow_type": command.workflow_type,
-        "task_queue": command.task_queue or started.task_queue,
-        "input": command.input,
-        "timeout_ns": command.timeout_ns or started.timeout_ns,
-        "task_timeout_ns": command.task_timeout_ns or started.task_timeout_ns,
-        "memo": state.memo if command.memo is None else command.memo,
-        "search_attributes": state.attributes if command.search_attributes is None else command.search_attributes,
-        "header": command.header,
-    }
-    close(t, state, h.WorkflowExecutionContinuedAsNew, new_run_id=run_id, task_completed_id=state.answer_id, **fields)
     start_run(
         t,
         state.workflow_id,
@@ -120,6 +119,8 @@ def continue_as_new(t: Transition, state: RunState, command: c.ContinueAsNewWork
         parent_workflow_id=started.parent_workflow_id,
         parent_run_id=started.parent_run_id,
         parent_initiated_id=started.parent_initiated_id,
+        retry=started.retry,
+        cron=started.cron,
         **fields,
     )
 
@@ -130,10 +131,16 @@ def terminate(t: Transition, state: RunState, reason: str = "", identity: str = 
 
 
 def request_cancel(t: Transition, state: RunState, reason: str = "", identity: str = "", **origin: Any) -> None:
-    """Ask an open run to cancel itself; only the first request is an event."""
-    if not state.cancel_requested:
-        event = h.WorkflowExecutionCancelRequested(id=0, time_ns=t.now_ns, reason=reason, identity=identity, **origin)
-        t.deliver(state, event)
+    """Ask an open run to cancel itself; only the first request is an event.
+
+    A run whose code has not begun has nothing to clean up: it ends here.
+    """
+    if state.cancel_requested:
+        return
+    event = h.WorkflowExecutionCancelRequested(id=0, time_ns=t.now_ns, reason=reason, identity=identity, **origin)
+    t.deliver(state, event)
+    if state.delayed:
+        close(t, state, h.WorkflowExecutionCanceled)
 
 
 def start_child(t: Transition, parent: RunState, initiated: h.StartChildWorkflowExecutionInitiated) -> None:
@@ -167,6 +174,8 @@ def start_child(t: Transition, parent: RunState, initiated: h.StartChildWorkflow
         parent_workflow_id=parent.workflow_id,
         parent_run_id=parent.run_id,
         parent_initiated_id=initiated.id,
+        retry=initiated.retry,
+        cron=initiated.cron,
         memo=initiated.memo,
         search_attributes=initiated.search_attributes,
         header=initiated.header,

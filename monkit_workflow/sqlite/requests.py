@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from monkit_workflow import history as h
-from monkit_workflow.errors import AlreadyClosed, MissingTimeout, NotFound, ResourceExhausted
+from monkit_workflow.cron import check_cron
+from monkit_workflow.errors import AlreadyClosed, BadRequest, MissingTimeout, NotFound, ResourceExhausted
 from monkit_workflow.service import SignalRequest, StartRequest
 from monkit_workflow.sqlite import lifecycle
 from monkit_workflow.sqlite.sizes import record_over
 from monkit_workflow.sqlite.state import RunState
-from monkit_workflow.sqlite.transition import Transition
+from monkit_workflow.sqlite.transition import Latest, Transition
 
-__all__ = ["cancel", "open_run", "refuse_large", "run_of", "signal", "start", "terminate"]
+__all__ = ["cancel", "open_run", "refuse_large", "run_of", "signal", "signal_with_start", "start", "terminate"]
 
 
 def refuse_large(record: StartRequest | SignalRequest, limit: int) -> None:
@@ -54,30 +55,65 @@ def start(t: Transition, request: StartRequest) -> str:
     Raises:
         AlreadyStarted: the id is taken.
         MissingTimeout: the run would have no end.
+        BadRequest: its schedule is none.
+        ResourceExhausted: a payload is too large.
     """
-    if request.timeout_ns <= 0:
-        raise MissingTimeout(f"workflow {request.workflow_id!r} has no execution timeout: give timeout=")
-    refuse_large(request, t.limits.payload_bytes)
+    _check_start(t, request)
     latest = t.runs.latest(request.workflow_id)
-    if latest is not None and request.request_id and latest.request_id == request.request_id:
+    if latest is not None and _is_same(latest, request):
         return latest.first_run_id
     lifecycle.claim(t, request.workflow_id, request.id_reuse, latest)
-    run_id = t.new_id()
-    lifecycle.start_run(
+    return _begin(t, request).run_id
+
+
+def signal_with_start(t: Transition, request: StartRequest, sent: SignalRequest) -> str:
+    """Signal the open run of the id, which is begun if there is none. Raises as `start` and `signal`."""
+    _check_start(t, request)
+    refuse_large(sent, t.limits.payload_bytes)
+    latest = t.runs.latest(request.workflow_id)
+    if latest is not None and latest.status != "running" and _is_same(latest, request):
+        return latest.first_run_id  # it came, was seen and the run has ended since
+    if latest is not None and latest.status == "running" and request.id_reuse != "terminate":
+        state = t.runs.get(latest.key)
+    else:
+        lifecycle.claim(t, request.workflow_id, request.id_reuse, latest)
+        state = _begin(t, request)
+    _send(t, state, sent)
+    return state.run_id
+
+
+def _check_start(t: Transition, request: StartRequest) -> None:
+    if request.timeout_ns <= 0:
+        raise MissingTimeout(f"workflow {request.workflow_id!r} has no execution timeout: give timeout=")
+    if request.cron:
+        try:
+            check_cron(request.cron)
+        except ValueError as problem:
+            raise BadRequest(str(problem)) from None
+    refuse_large(request, t.limits.payload_bytes)
+
+
+def _is_same(latest: Latest, request: StartRequest) -> bool:
+    return bool(request.request_id) and latest.request_id == request.request_id
+
+
+def _begin(t: Transition, request: StartRequest) -> RunState:
+    return lifecycle.start_run(
         t,
         request.workflow_id,
-        run_id,
+        t.new_id(),
         request_id=request.request_id,
         workflow_type=request.workflow_type,
         task_queue=request.task_queue,
         input=request.input,
         timeout_ns=request.timeout_ns,
         task_timeout_ns=request.task_timeout_ns,
+        retry=request.retry,
+        cron=request.cron,
         memo=request.memo,
         header=request.header,
         identity=request.identity,
     )
-    return run_id
 
 
 def signal(t: Transition, request: SignalRequest) -> None:
@@ -89,7 +125,10 @@ def signal(t: Transition, request: SignalRequest) -> None:
         ResourceExhausted: the history is full, or a payload too large.
     """
     refuse_large(request, t.limits.payload_bytes)
-    state = run_of(t, request.workflow_id, request.run_id)
+    _send(t, run_of(t, request.workflow_id, request.run_id), request)
+
+
+def _send(t: Transition, state: RunState, request: SignalRequest) -> None:
     if request.request_id in state.request_ids:
         return
     if not state.open:

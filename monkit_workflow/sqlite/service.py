@@ -140,6 +140,11 @@ class SqliteService:
         run_id: str = await self._submit(Desk.start, request)
         return run_id
 
+    async def signal_with_start(self, start: StartRequest, signal: SignalRequest) -> str:
+        """See `Service.signal_with_start`. Start and signal are durable on return."""
+        run_id: str = await self._submit(Desk.signal_with_start, start, signal)
+        return run_id
+
     async def signal(self, request: SignalRequest) -> None:
         """See `Service.signal`. The signal is durable on return."""
         await self._submit(Desk.signal, request)

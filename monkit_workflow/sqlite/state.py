@@ -33,6 +33,7 @@ class TimerKind(IntEnum):
     SCHEDULE_TO_CLOSE = 5
     HEARTBEAT = 6
     RETRY = 7
+    FIRST_TASK = 8
 
 
 class Task:
@@ -162,6 +163,8 @@ class RunState:
         self.timers: dict[str, Timer] = {}
         self.children: dict[int, Child] = {}
         self.cancel_requested = False
+        self.delayed = False
+        """The first workflow task is not due: the time of the schedule or of the next attempt has not come."""
         self.memo: dict[str, Payload] = {}
         self.attributes: dict[str, Payload] = {}
         self.request_ids: set[str] = set()
@@ -203,7 +206,11 @@ class RunState:
         """Every row that the run has in ``timers``: due time, kind, event."""
         if not self.open:
             return
-        yield min(self.started.time_ns + self.started.timeout_ns, _LATEST_NS), TimerKind.RUN, 0
+        started = self.started
+        begins_ns = started.time_ns + started.first_task_delay_ns
+        yield min(begins_ns + started.timeout_ns, _LATEST_NS), TimerKind.RUN, 0
+        if self.delayed:
+            yield min(begins_ns, _LATEST_NS), TimerKind.FIRST_TASK, 0
         for timer in self.timers.values():
             if not timer.fired:
                 yield timer.due_ns, TimerKind.USER, timer.started_id
@@ -217,11 +224,13 @@ _NOT_STARTED = h.WorkflowExecutionStarted(id=0, time_ns=0, workflow_type="")
 
 def _started(state: RunState, event: Any) -> None:
     state.started = event
+    state.delayed = event.first_task_delay_ns > 0
     state.memo = event.memo
     state.attributes = event.search_attributes
 
 
 def _task_scheduled(state: RunState, event: Any) -> None:
+    state.delayed = False
     state.task = Task(event.id, event.attempt, event.time_ns)
 
 

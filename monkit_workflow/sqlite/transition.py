@@ -151,8 +151,8 @@ class Transition:
         self.touched[state.key] = state
 
     def want_task(self, state: RunState) -> None:
-        """Schedule a workflow task unless one is due."""
-        if state.task is None:
+        """Schedule a workflow task, unless one is due or the time of the first one has not come."""
+        if state.task is None and not state.delayed:
             started = state.started
             self.append(
                 state, h.WorkflowTaskScheduled, task_queue=started.task_queue, timeout_ns=started.task_timeout_ns
