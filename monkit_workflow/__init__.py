@@ -29,6 +29,7 @@ async def main() -> None:
 
 try:
     from monkit_workflow import activity, errors, workflow
+    from monkit_workflow.activity_handle import ActivityHandle
     from monkit_workflow.client import Client, WorkflowHandle
     from monkit_workflow.connecting import connect
     from monkit_workflow.converter import Converter, JsonConverter
@@ -44,6 +45,7 @@ except ModuleNotFoundError as problem:
     ) from None
 
 __all__ = [
+    "ActivityHandle",
     "Client",
     "Converter",
     "JsonConverter",

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, NoReturn, Protocol, TypeVar, overload
 
 from monkit_workflow.definitions import define_activity
 from monkit_workflow.errors import WorkflowError
 
-__all__ = ["ActivityInfo", "define", "heartbeat", "info", "is_cancelled", "logger"]
+__all__ = ["ActivityInfo", "CompleteLater", "complete_later", "define", "heartbeat", "info", "is_cancelled", "logger"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,6 +107,25 @@ def heartbeat(*details: Any) -> None:
             up. An async one gets `asyncio.CancelledError` where it waits.
     """
     _current().heartbeat(details)
+
+
+class CompleteLater(BaseException):
+    """Raised by `complete_later`; no `Exception`, so that no handler swallows it."""
+
+
+def complete_later() -> NoReturn:
+    """Leave this attempt open: somebody else ends it, by ``client.activity(...)`` from anywhere.
+
+    Keep ``info().token`` for them, or let them name workflow and activity id.
+    The worker's slot is free again. The attempt outlives the worker, and is
+    bound by the activity's time-outs only.
+
+    Raises:
+        CompleteLater: always; let it pass.
+        WorkflowError: no attempt runs.
+    """
+    _current()
+    raise CompleteLater
 
 
 def is_cancelled() -> bool:

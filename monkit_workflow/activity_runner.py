@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from monkit_workflow.activity import CURRENT, ActivityInfo
+from monkit_workflow.activity import CURRENT, ActivityInfo, CompleteLater
 from monkit_workflow.converter import Converter
 from monkit_workflow.definitions import ActivityDefinition
 from monkit_workflow.errors import (
@@ -120,6 +120,9 @@ class ActivityRunner:
         try:
             result = await self._call(task, attempt)
             payload = None if result is None else self._converter.encode(result)
+        except CompleteLater:
+            attempt.end()
+            await self._service.leave_open(task.token)
         except (asyncio.CancelledError, CancelledFailure) as error:
             attempt.end()
             if attempt.cancelled:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Generic, Required, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
 from uuid import uuid4
 
+from monkit_workflow.activity_handle import ActivityHandle
 from monkit_workflow.converter import Converter, JsonConverter, Signature
 from monkit_workflow.cron import check_cron
 from monkit_workflow.definitions import HandlerKind, handler_name, target, workflow_definition
@@ -34,7 +35,7 @@ from monkit_workflow.history import (
 from monkit_workflow.history_file import RecordedHistory
 from monkit_workflow.options import Retry, nanoseconds
 from monkit_workflow.payload import Payloads
-from monkit_workflow.service import Description, QueryRequest, Service, SignalRequest, StartRequest
+from monkit_workflow.service import ActivityIds, Description, QueryRequest, Service, SignalRequest, StartRequest
 
 __all__ = ["Client", "StartOptions", "WorkflowHandle"]
 
@@ -362,3 +363,26 @@ class Client:
         """
         hint = Any if workflow is None else workflow_definition(workflow).signature.result
         return WorkflowHandle(self, id, run_id, hint)
+
+    @overload
+    def activity(self, *, token: str) -> ActivityHandle: ...
+    @overload
+    def activity(self, *, workflow_id: str, activity_id: str, run_id: str = "") -> ActivityHandle: ...
+    def activity(
+        self, *, token: str = "", workflow_id: str = "", activity_id: str = "", run_id: str = ""
+    ) -> ActivityHandle:
+        """An open attempt, to end it from here.
+
+        Args:
+            token: of the attempt, from ``activity.info().token``.
+            workflow_id: instead of a token the workflow, with
+            activity_id: the id of its activity, by the option ``id=`` or from ``activity.info()``, and
+            run_id: a run, by default the current one.
+
+        Raises:
+            TypeError: neither a token nor both ids are given.
+        """
+        if bool(token) == bool(workflow_id and activity_id):
+            raise TypeError("an activity is named by token=, or by workflow_id= and activity_id=")
+        name = token or ActivityIds(workflow_id=workflow_id, activity_id=activity_id, run_id=run_id)
+        return ActivityHandle(self.service, self.converter, name)

@@ -15,6 +15,8 @@ from monkit_workflow.history import Event, IdReuse
 from monkit_workflow.payload import Failure, Payload, Payloads, RetryPolicy
 
 __all__ = [
+    "ActivityIds",
+    "ActivityName",
     "ActivityTask",
     "Description",
     "PendingActivity",
@@ -161,6 +163,18 @@ class ActivityTask(Struct, frozen=True, kw_only=True):
     """Those of the attempt before."""
 
 
+class ActivityIds(Struct, frozen=True, kw_only=True):
+    """Names the open attempt of an activity where there is no token; an empty ``run_id`` means the current run."""
+
+    workflow_id: str
+    activity_id: str
+    run_id: str = ""
+
+
+ActivityName = str | ActivityIds
+"""The token of an attempt, or the ids of its activity."""
+
+
 class Service(Protocol):
     """One namespace of a service."""
 
@@ -252,7 +266,7 @@ class Service(Protocol):
         """Wait for an attempt; ``None`` when it is time to ask again or to stop."""
         ...
 
-    async def complete_activity(self, token: str, result: Payload | None) -> None:
+    async def complete_activity(self, attempt: ActivityName, result: Payload | None) -> None:
         """The activity returned.
 
         Raises:
@@ -260,16 +274,20 @@ class Service(Protocol):
         """
         ...
 
-    async def fail_activity(self, token: str, failure: Failure) -> None:
+    async def fail_activity(self, attempt: ActivityName, failure: Failure) -> None:
         """The activity raised; its retry policy decides what follows. Raises as above."""
         ...
 
-    async def cancel_activity(self, token: str, details: Payloads = ()) -> None:
+    async def cancel_activity(self, attempt: ActivityName, details: Payloads = ()) -> None:
         """The activity ended by the cancellation that was asked for. Raises as above."""
         ...
 
-    async def heartbeat(self, token: str, details: Payloads = ()) -> bool:
+    async def heartbeat(self, attempt: ActivityName, details: Payloads = ()) -> bool:
         """Show that an attempt lives; true if it shall be cancelled. Raises as above."""
+        ...
+
+    async def leave_open(self, token: str) -> None:
+        """The worker is done with an attempt that somebody else will end: its death does not. Raises as above."""
         ...
 
     async def stop_polling(self, identity: str) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "fail_attempt",
     "heartbeat",
     "next_attempt_ns",
+    "open_activity",
     "open_attempt",
     "parse_token",
     "start_attempt",
@@ -62,6 +63,18 @@ def open_attempt(state: RunState, event: int, attempt: int) -> Activity:
             f"attempt {attempt} of the activity of event {event} is not open in workflow {state.workflow_id!r}: "
             "it has ended, timed out, or its run is over"
         )
+    return activity
+
+
+def open_activity(state: RunState, activity_id: str) -> Activity:
+    """The activity of that id, whose attempt is open.
+
+    Raises:
+        NotFound: none is.
+    """
+    activity = state.activities.get(state.activity_ids.get(activity_id, 0))
+    if activity is None or activity.phase != "started":
+        raise NotFound(f"no attempt of an activity {activity_id!r} is open in workflow {state.workflow_id!r}")
     return activity
 
 
@@ -215,6 +228,7 @@ def _retry(t: Transition, state: RunState, activity: Activity, failure: Failure)
         visible_ns=due_ns,
         attempt=activity.attempt + 1,
         started_ns=0,
+        left_open=False,
         heartbeat_ns=0,
         armed_ns=0,
         failure=failure,

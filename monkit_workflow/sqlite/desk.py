@@ -15,7 +15,15 @@ from monkit_workflow.commands import Command
 from monkit_workflow.errors import NotFound, QueryFailed
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
-from monkit_workflow.service import ActivityTask, Description, Query, QueryRequest, WorkflowTask
+from monkit_workflow.service import (
+    ActivityIds,
+    ActivityName,
+    ActivityTask,
+    Description,
+    Query,
+    QueryRequest,
+    WorkflowTask,
+)
 from monkit_workflow.sqlite import answers, attempts, requests
 from monkit_workflow.sqlite.cache import RunCache
 from monkit_workflow.sqlite.calls import PENDING, Answers, Call
@@ -179,28 +187,36 @@ class Desk:
             raise NotFound("the query is not open any more")
         self.out.add(question.call, result, QueryFailed(failure.message) if failure is not None else None)
 
-    def complete_activity(self, t: Transition, call: Call, token: str, result: Payload | None) -> None:
+    def complete_activity(self, t: Transition, call: Call, attempt: ActivityName, result: Payload | None) -> None:
         """`Service.complete_activity`."""
-        state, activity = self._attempt(t, token)
+        state, activity = self._attempt(t, attempt)
         attempts.complete_attempt(t, state, activity, result)
 
-    def fail_activity(self, t: Transition, call: Call, token: str, failure: Failure) -> None:
+    def fail_activity(self, t: Transition, call: Call, attempt: ActivityName, failure: Failure) -> None:
         """`Service.fail_activity`."""
-        state, activity = self._attempt(t, token)
+        state, activity = self._attempt(t, attempt)
         attempts.fail_attempt(t, state, activity, failure)
 
-    def cancel_activity(self, t: Transition, call: Call, token: str, details: Payloads) -> None:
+    def cancel_activity(self, t: Transition, call: Call, attempt: ActivityName, details: Payloads) -> None:
         """`Service.cancel_activity`."""
-        state, activity = self._attempt(t, token)
+        state, activity = self._attempt(t, attempt)
         attempts.cancel_attempt(t, state, activity, details)
 
-    def heartbeat(self, t: Transition, call: Call, token: str, details: Payloads) -> bool:
+    def heartbeat(self, t: Transition, call: Call, attempt: ActivityName, details: Payloads) -> bool:
         """`Service.heartbeat`."""
-        _, activity = self._attempt(t, token)
+        _, activity = self._attempt(t, attempt)
         return attempts.heartbeat(activity, details, t.now_ns)
 
-    def _attempt(self, t: Transition, token: str) -> tuple[RunState, Activity]:
-        run, event, attempt = attempts.parse_token(token)
+    def leave_open(self, t: Transition, call: Call, token: str) -> None:
+        """`Service.leave_open`."""
+        state, activity = self._attempt(t, token)
+        t.change_activity(state, activity, left_open=True)
+
+    def _attempt(self, t: Transition, name: ActivityName) -> tuple[RunState, Activity]:
+        if isinstance(name, ActivityIds):
+            state = requests.run_of(t, name.workflow_id, name.run_id)
+            return state, attempts.open_activity(state, name.activity_id)
+        run, event, attempt = attempts.parse_token(name)
         state = t.runs.get(run)
         return state, attempts.open_attempt(state, event, attempt)
 

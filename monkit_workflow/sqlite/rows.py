@@ -30,6 +30,9 @@ _decode_payloads = msgspec.json.Decoder(Payloads).decode
 
 Row = tuple[Any, ...]
 
+_LEFT_OPEN = "left_open"
+"""As the state of an attempt: started, and not to be ended by the death of its worker."""
+
 _AT_ONCE = 16
 """Rows a statement."""
 
@@ -287,7 +290,7 @@ def _activity(run: int, activity: Activity) -> Row:
         activity.scheduled.id,
         activity.scheduled.task_queue,
         activity.attempt,
-        activity.phase,
+        _LEFT_OPEN if activity.left_open else activity.phase,
         activity.visible_ns,
         activity.started_ns,
         activity.armed_ns,
@@ -306,7 +309,9 @@ def _restore(state: RunState, row: Row) -> None:
             state.task.attempt, state.task.visible_ns, state.task.failure = attempt, visible_ns, last_failure
         return
     activity = state.activities[event]
-    activity.attempt, activity.phase, activity.visible_ns = attempt, phase, visible_ns
+    activity.attempt, activity.visible_ns = attempt, visible_ns
+    activity.left_open = phase == _LEFT_OPEN
+    activity.phase = "started" if activity.left_open else phase
     activity.started_ns, activity.armed_ns, activity.heartbeat_ns = started_ns, armed_ns, 0
     activity.details = _decode_payloads(details) if details is not None else ()
     activity.failure, activity.identity = last_failure, identity

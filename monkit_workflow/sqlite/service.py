@@ -12,6 +12,7 @@ from monkit_workflow.errors import StoreError, Unavailable
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.service import (
+    ActivityName,
     ActivityTask,
     Description,
     QueryRequest,
@@ -206,22 +207,26 @@ class SqliteService:
         task: ActivityTask | None = await self._poll(Desk.poll_activity, queue, identity)
         return task
 
-    async def complete_activity(self, token: str, result: Payload | None) -> None:
+    async def complete_activity(self, attempt: ActivityName, result: Payload | None) -> None:
         """See `Service.complete_activity`."""
-        await self._submit(Desk.complete_activity, token, result)
+        await self._submit(Desk.complete_activity, attempt, result)
 
-    async def fail_activity(self, token: str, failure: Failure) -> None:
+    async def fail_activity(self, attempt: ActivityName, failure: Failure) -> None:
         """See `Service.fail_activity`."""
-        await self._submit(Desk.fail_activity, token, failure)
+        await self._submit(Desk.fail_activity, attempt, failure)
 
-    async def cancel_activity(self, token: str, details: Payloads = ()) -> None:
+    async def cancel_activity(self, attempt: ActivityName, details: Payloads = ()) -> None:
         """See `Service.cancel_activity`."""
-        await self._submit(Desk.cancel_activity, token, details)
+        await self._submit(Desk.cancel_activity, attempt, details)
 
-    async def heartbeat(self, token: str, details: Payloads = ()) -> bool:
+    async def heartbeat(self, attempt: ActivityName, details: Payloads = ()) -> bool:
         """See `Service.heartbeat`. The details are kept in memory until the attempt ends."""
-        cancelled: bool = await self._submit(Desk.heartbeat, token, details)
+        cancelled: bool = await self._submit(Desk.heartbeat, attempt, details)
         return cancelled
+
+    async def leave_open(self, token: str) -> None:
+        """See `Service.leave_open`. It is durable on return."""
+        await self._submit(Desk.leave_open, token)
 
     async def stop_polling(self, identity: str) -> None:
         """See `Service.stop_polling`."""

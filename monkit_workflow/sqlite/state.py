@@ -75,6 +75,7 @@ class Activity:
         "failure",
         "heartbeat_ns",
         "identity",
+        "left_open",
         "phase",
         "scheduled",
         "started_ns",
@@ -95,6 +96,8 @@ class Activity:
         self.failure: Failure | None = None
         self.cancel_requested = False
         self.identity = ""
+        self.left_open = False
+        """Its worker has gone on and somebody else will end the attempt: no death of a process does."""
 
 
 class Timer:

@@ -11,7 +11,7 @@ from monkit_workflow import commands as c
 from monkit_workflow import history as h
 from monkit_workflow.errors import NotFound
 from monkit_workflow.payload import Failure, RetryPolicy
-from monkit_workflow.service import Service
+from monkit_workflow.service import ActivityIds, Service
 from tests.contract.player import HOUR, SECOND, Player, activity, last, names, play, text, value
 
 SOON = RetryPolicy(initial_ns=1_000_000, attempts=3)
@@ -215,5 +215,47 @@ def test_retries_stop_at_the_expiration_of_their_policy(service: Service) -> Non
         await p.answer(activity(retry=RetryPolicy(initial_ns=2 * SECOND, expiration_ns=SECOND)))
         await p.service.fail_activity((await p.attempt()).token, Failure(message="no"))
         assert last((await p.task()).events, h.ActivityTaskFailed).failure.message == "no"
+
+    play(service, scene)
+
+
+def test_attempt_is_ended_by_the_ids_of_its_activity(service: Service) -> None:
+    async def scene(p: Player) -> None:
+        await p.start()
+        await p.answer(*(activity(name, heartbeat_ns=HOUR) for name in ("done", "failed", "given up")))
+        ids = {name: ActivityIds(workflow_id="w", activity_id=name) for name in ("done", "failed", "given up")}
+        for _ in ids:
+            await p.service.leave_open((await p.attempt()).token)
+        await p.service.complete_activity(ids["done"], value("1"))
+        await p.service.fail_activity(ids["failed"], Failure(type="Broken"))
+        await p.answer(c.RequestCancelActivityTask(activity_id="given up"))
+        assert await p.service.heartbeat(ids["given up"], (value("2"),))
+        await p.service.cancel_activity(ids["given up"])
+        assert names((await p.task()).events)[-4:-2] == ["ActivityTaskStarted", "ActivityTaskCanceled"]
+        kinds = await p.kinds()
+        assert {"ActivityTaskCompleted", "ActivityTaskFailed", "ActivityTaskCanceled"} <= set(kinds)
+        with pytest.raises(NotFound, match="'done'"):
+            await p.service.complete_activity(ids["done"], None)
+
+    play(service, scene)
+
+
+def test_attempt_that_was_left_open_times_out_and_is_tried_again(service: Service) -> None:
+    async def scene(p: Player) -> None:
+        await p.start()
+        await p.answer(activity(start_to_close_ns=1_000_000, retry=RetryPolicy(initial_ns=1, attempts=2)))
+        await p.service.leave_open((await p.attempt()).token)
+        assert (await p.attempt()).attempt == 2
+
+    play(service, scene)
+
+
+def test_ids_of_an_attempt_that_has_not_begun_are_refused(service: Service) -> None:
+    async def scene(p: Player) -> None:
+        await p.start()
+        await p.answer(activity("a"))
+        for workflow_id, activity_id in (("w", "a"), ("w", "b"), ("v", "a")):
+            with pytest.raises(NotFound):
+                await p.service.complete_activity(ActivityIds(workflow_id=workflow_id, activity_id=activity_id), None)
 
     play(service, scene)
