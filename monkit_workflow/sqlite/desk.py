@@ -13,6 +13,7 @@ from typing import Any
 
 from monkit_workflow.commands import Command
 from monkit_workflow.errors import NotFound, QueryFailed
+from monkit_workflow.filters import Filter
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.service import (
@@ -20,6 +21,7 @@ from monkit_workflow.service import (
     ActivityName,
     ActivityTask,
     Description,
+    Page,
     Query,
     QueryRequest,
     WorkflowTask,
@@ -29,6 +31,7 @@ from monkit_workflow.sqlite.cache import RunCache
 from monkit_workflow.sqlite.calls import PENDING, Answers, Call
 from monkit_workflow.sqlite.describe import describe
 from monkit_workflow.sqlite.dispatch import Agenda, Lines, Poller
+from monkit_workflow.sqlite.listing import count_runs, list_runs
 from monkit_workflow.sqlite.rows import Tables
 from monkit_workflow.sqlite.state import Activity, RunState
 from monkit_workflow.sqlite.transition import Transition
@@ -102,6 +105,18 @@ class Desk:
     def describe(self, t: Transition, call: Call, workflow_id: str, run_id: str) -> Description:
         """`Service.describe`."""
         return describe(requests.run_of(t, workflow_id, run_id))
+
+    def list_workflows(self, t: Transition, call: Call, tree: Filter, size: int, before: int) -> Page:
+        """`Service.list_workflows`: this batch is shown too, as in a history."""
+        self._flush()
+        tables = self.tables
+        return list_runs(tables.connection, tables.namespace, tree, self.runs.attribute_types, size, before)
+
+    def count_workflows(self, t: Transition, call: Call, tree: Filter) -> int:
+        """`Service.count_workflows`."""
+        self._flush()
+        tables = self.tables
+        return count_runs(tables.connection, tables.namespace, tree, self.runs.attribute_types)
 
     def history(self, t: Transition, call: Call, workflow_id: str, run_id: str, first: int) -> list[Event]:
         """`Service.history`: what this batch writes is shown too, since the answer leaves after the commit."""

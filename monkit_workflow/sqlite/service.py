@@ -8,13 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from monkit_workflow.commands import Command
-from monkit_workflow.errors import StoreError, Unavailable
+from monkit_workflow.errors import BadRequest, StoreError, Unavailable
+from monkit_workflow.filters import parse
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.service import (
     ActivityName,
     ActivityTask,
     Description,
+    Page,
     QueryRequest,
     SignalRequest,
     StartRequest,
@@ -23,6 +25,7 @@ from monkit_workflow.service import (
 from monkit_workflow.sqlite.calls import Call
 from monkit_workflow.sqlite.clock import Clock, SystemClock
 from monkit_workflow.sqlite.desk import Desk
+from monkit_workflow.sqlite.listing import PAGE, read_token
 from monkit_workflow.sqlite.store import Store, Synchronous
 from monkit_workflow.sqlite.transition import Limits
 from monkit_workflow.sqlite.writer import Options, Writer
@@ -166,6 +169,19 @@ class SqliteService:
     async def describe(self, workflow_id: str, run_id: str = "") -> Description:
         """See `Service.describe`."""
         found: Description = await self._submit(Desk.describe, workflow_id, run_id)
+        return found
+
+    async def list_workflows(self, query: str = "", page_size: int = 100, page_token: str = "") -> Page:
+        """See `Service.list_workflows`. A page has 1,000 runs at most."""
+        if page_size < 1:
+            raise BadRequest(f"a page of {page_size} runs shows nothing; ask for 1 at least")
+        tree, before = parse(query), read_token(page_token)
+        page: Page = await self._submit(Desk.list_workflows, tree, min(page_size, PAGE), before)
+        return page
+
+    async def count_workflows(self, query: str = "") -> int:
+        """See `Service.count_workflows`."""
+        found: int = await self._submit(Desk.count_workflows, parse(query))
         return found
 
     async def history(self, workflow_id: str, run_id: str = "", first: int = 1) -> list[Event]:

@@ -164,6 +164,7 @@ class Writer:
 
     def _readers(self) -> tuple[Tables, RunCache]:
         self._tables = Tables(self._store.connection, self._options.namespace)
+        self._rows.types = self._tables.attribute_types()
         self._runs = RunCache(self._tables, self._rows, self._options.cached_runs)
         return self._tables, self._runs
 
