@@ -13,7 +13,7 @@ from monkit_workflow.definitions import Handler
 from monkit_workflow.errors import ApplicationFailure, ConversionError, Nondeterminism, continuation
 from monkit_workflow.failures import to_failure
 from monkit_workflow.history import WorkflowExecutionSignaled, WorkflowExecutionUpdateAccepted
-from monkit_workflow.loop import Closed
+from monkit_workflow.loop import Closed, WokeCode
 from monkit_workflow.matching import ADVICE, show_event
 from monkit_workflow.payload import Payloads
 from monkit_workflow.runtime import Runtime
@@ -82,7 +82,9 @@ class _UpdateCall:
         """The caller gets what is his: a refusal, a failure, arguments that do not fit. The rest is the run's."""
         runtime, update_id = self._runtime, self._update.update_id
         is_callers = isinstance(error, ConversionError) or runtime.is_failure(error)
-        if not self._accepted and isinstance(error, Exception):
+        if isinstance(error, WokeCode):
+            self._handlers.ended_by(error)
+        elif not self._accepted and isinstance(error, Exception):
             runtime.emit(RejectUpdate(update_id=update_id, failure=to_failure(error, runtime.converter)))
         elif is_callers and continuation(error) is None:
             runtime.emit(CompleteUpdate(update_id=update_id, failure=to_failure(error, runtime.converter)))
