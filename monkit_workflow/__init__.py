@@ -30,7 +30,7 @@ async def main() -> None:
 try:
     from monkit_workflow import activity, errors, workflow
     from monkit_workflow.activity_handle import ActivityHandle
-    from monkit_workflow.client import Client, WorkflowHandle
+    from monkit_workflow.client import Client, UpdateHandle, WorkflowHandle
     from monkit_workflow.connecting import connect
     from monkit_workflow.converter import Converter, JsonConverter
     from monkit_workflow.history_file import RecordedHistory, read_history, write_history
@@ -52,6 +52,7 @@ __all__ = [
     "RecordedHistory",
     "Replay",
     "Retry",
+    "UpdateHandle",
     "Worker",
     "WorkflowHandle",
     "activity",

@@ -38,9 +38,12 @@ __all__ = [
     "TerminatedFailure",
     "TimeoutFailure",
     "Unavailable",
+    "UpdateFailed",
+    "UpdateRejected",
     "WorkerError",
     "WorkflowError",
     "WorkflowFailed",
+    "continuation",
 ]
 
 
@@ -130,6 +133,15 @@ class WorkflowFailed(WorkflowError):
         self.run_id = run_id
 
 
+class UpdateFailed(WorkflowError):
+    """An accepted update did not return; ``__cause__`` is the failure."""
+
+    def __init__(self, message: str, workflow_id: str, update_id: str) -> None:
+        super().__init__(message)
+        self.workflow_id = workflow_id
+        self.update_id = update_id
+
+
 class ContinueAsNew(BaseException):
     """Raised by ``workflow.continue_as_new``; no `Exception`, so that no handler swallows it."""
 
@@ -137,6 +149,15 @@ class ContinueAsNew(BaseException):
         super().__init__("continue as new")
         self.arguments = args
         self.options = options
+
+
+def continuation(error: BaseException) -> ContinueAsNew | None:
+    """The wish to continue as new that *error* is or holds."""
+    if isinstance(error, ContinueAsNew):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for leaf in error.exceptions if (found := continuation(leaf)) is not None), None)
+    return None
 
 
 class ServiceError(WorkflowError):
@@ -179,6 +200,15 @@ class BadQuery(ServiceError):
 
 class QueryFailed(ServiceError):
     """The query's handler raised, or there is none of that name."""
+
+
+class UpdateRejected(ServiceError):
+    """The workflow refused the update, which left no trace; ``__cause__`` says why.
+
+    ``failure`` is the record that it was refused with.
+    """
+
+    failure: Failure | None = None
 
 
 class Unavailable(ServiceError):

@@ -18,18 +18,18 @@ from zlib import crc32
 
 from monkit_workflow.commands import (
     CLOSING_COMMANDS,
-    AcceptUpdate,
     CancelWorkflowExecution,
     Command,
-    CompleteUpdate,
     CompleteWorkflowExecution,
     ContinueAsNewWorkflowExecution,
     FailWorkflowExecution,
+    RejectUpdate,
 )
 from monkit_workflow.converter import Converter
-from monkit_workflow.definitions import Handler, WorkflowDefinition
-from monkit_workflow.errors import ContinueAsNew, ConversionError, Nondeterminism, QueryFailed, WorkerError
+from monkit_workflow.definitions import WorkflowDefinition
+from monkit_workflow.errors import ContinueAsNew, Nondeterminism, QueryFailed, WorkerError, continuation
 from monkit_workflow.failures import to_failure
+from monkit_workflow.handlers import Handlers
 from monkit_workflow.history import (
     Event,
     WorkflowExecutionCancelRequested,
@@ -43,11 +43,12 @@ from monkit_workflow.history import (
     WorkflowTaskTimedOut,
 )
 from monkit_workflow.info import info_of
-from monkit_workflow.loop import Closed
+from monkit_workflow.loop import Closed, WokeCode
 from monkit_workflow.machines import ROUTES
 from monkit_workflow.matching import ADVICE, adopt, answer_events, match, show_command, show_event
 from monkit_workflow.payload import Payload, Payloads
 from monkit_workflow.runtime import LocalActivity, Runtime
+from monkit_workflow.service import Update
 from monkit_workflow.stack import show_stacks
 
 __all__ = ["BEHAVIOUR", "Answer", "Execution"]
@@ -72,15 +73,6 @@ class Answer:
         """The command that ends the run, ``None`` while it goes on."""
         last = self.commands[-1] if self.commands else None
         return last if isinstance(last, CLOSING_COMMANDS) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """Who is told how it goes with a handler."""
-
-    begins: Callable[[], None]
-    returned: Callable[[Any], None]
-    raised: Callable[[BaseException], None]
 
 
 class Execution:
@@ -113,10 +105,11 @@ class Execution:
         self._converter = converter
         self._incoming: list[Event] = []
         self._began: WorkflowExecutionStarted | None = None
-        self._instance: Any = None
+        self._handlers = Handlers(self.runtime, self._ended_by)
         self._main: asyncio.Task[None] | None = None
         self._cancel_requested = False
         self._is_answered = True
+        self._open_task_id = 0
         self._has_rules = False
 
     # Events in, commands out.
@@ -125,17 +118,19 @@ class Execution:
         """Whether *event* may be the next one: after an answer its confirmation, and no other attempt of the task."""
         return event.id == self.next_id and (self._is_answered or isinstance(event, WorkflowTaskCompleted))
 
-    def feed(self, events: Sequence[Event]) -> Answer | None:
+    def feed(self, events: Sequence[Event], updates: Sequence[Update] = ()) -> Answer | None:
         """Take the next *events* and return the answer to the open task at their end, ``None`` if there is none.
+
+        *updates* came with that task and are not in history.
 
         Raises:
             Nondeterminism: the code does something else than history records.
             ValueError: the events do not begin with `next_id` or have a gap.
             Exception: what the code raised; the workflow task fails with it.
         """
-        return self._context.run(self._feed, events)
+        return self._context.run(self._feed, events, updates)
 
-    def _feed(self, events: Sequence[Event]) -> Answer | None:
+    def _feed(self, events: Sequence[Event], updates: Sequence[Update]) -> Answer | None:
         for event in events:
             if event.id != self.next_id:
                 raise ValueError(f"event {event.id} came where {self.next_id} was expected")
@@ -146,8 +141,8 @@ class Execution:
             event = events[place]
             place += 1
             kind = type(event)
-            if kind is WorkflowTaskStarted:
-                place, answer = self._task_started(event, events, place)
+            if isinstance(event, WorkflowTaskStarted):
+                place, answer = self._task_started(event, events, place, updates)
             elif isinstance(event, WorkflowTaskCompleted):
                 self._go_by(event.behaviour)
                 batch, after, place = answer_events(events, place)
@@ -159,18 +154,21 @@ class Execution:
                 self._incoming.append(event)
         return answer
 
-    def _task_started(self, started: Event, events: Sequence[Event], place: int) -> tuple[int, Answer | None]:
+    def _task_started(
+        self, started: WorkflowTaskStarted, events: Sequence[Event], place: int, updates: Sequence[Update]
+    ) -> tuple[int, Answer | None]:
         """Run the slice of a task unless its attempt came to nothing, and compare it with its answer."""
         following = events[place] if place < len(events) else None
         if following is None:
-            self._slice(started, None)
+            self._slice(started, None, updates)
             self._is_answered = False
+            self._open_task_id = started.scheduled_id
             return place, self.answer()
         if not isinstance(following, WorkflowTaskCompleted):
             return place, None
         self._go_by(following.behaviour)
         batch, after, place = answer_events(events, place + 1)
-        self._slice(started, batch)
+        self._slice(started, batch, ())
         self._confirm(following, batch, after)
         return place, None
 
@@ -184,6 +182,7 @@ class Execution:
         """Pair the last slice's commands with the events that its answer made."""
         runtime = self.runtime
         self._is_answered = True
+        runtime.commands = [item for item in runtime.commands if not isinstance(item.command, RejectUpdate)]
         for item, event in match(runtime.commands, batch, completed.id):
             machine = item.machine
             if machine is not None:
@@ -201,7 +200,7 @@ class Execution:
         runtime.commands.clear()
         self._incoming.extend(after)
 
-    def _slice(self, started: Event, batch: Sequence[Event] | None) -> None:
+    def _slice(self, started: Event, batch: Sequence[Event] | None, updates: Sequence[Update]) -> None:
         runtime = self.runtime
         if runtime.commands:
             raise Nondeterminism(
@@ -215,7 +214,9 @@ class Execution:
             self._incoming.clear()
             for event in batch or ():
                 if isinstance(event, WorkflowExecutionUpdateAccepted):
-                    self._accept(event)
+                    self._handlers.accept(event)
+            for update in updates:
+                self._handlers.propose(update)
             if self._main is None and self._began is not None:
                 self._start_main(self._began)
             self._run()
@@ -229,6 +230,12 @@ class Execution:
                 break
         if runtime.error is not None:
             raise runtime.error
+
+    def forget_task(self) -> None:
+        """The open task was answered and left no trace in history: its answer only refused updates."""
+        self.runtime.commands.clear()
+        self.next_id = self._open_task_id
+        self._is_answered = True
 
     def answer(self) -> Answer:
         """The commands of a live slice, without those that were withdrawn."""
@@ -278,13 +285,14 @@ class Execution:
         self.runtime.last_result, self.runtime.last_failure = event.last_result, event.last_failure
         self._began = event
         if self._definition.factory is not None:
-            self._instance = self._definition.factory()
+            self._handlers.instance = self._definition.factory()
 
     def _start_main(self, began: WorkflowExecutionStarted) -> None:
         loop = self.runtime.loop
         arguments = self._definition.signature.decode(self._converter, began.input)
-        if self._instance is not None:
-            arguments.insert(0, self._instance)
+        instance = self._handlers.instance
+        if instance is not None:
+            arguments.insert(0, instance)
         self._main = loop.create_task(self._supervise(arguments), name="main")
         if self._cancel_requested:
             loop.call_soon(self._main.cancel)  # after its first step, so that it can clean up
@@ -305,7 +313,7 @@ class Execution:
     def _ended_by(self, error: BaseException) -> None:
         runtime = self.runtime
         try:
-            if (following := _continuation(error)) is not None:
+            if (following := continuation(error)) is not None:
                 self._close(self._continue(following))
             elif isinstance(error, asyncio.CancelledError) and self._cancel_requested:
                 self._close(CancelWorkflowExecution())
@@ -329,65 +337,13 @@ class Execution:
         self.runtime.loop.stopped = True
 
     def _signal(self, event: WorkflowExecutionSignaled) -> None:
-        handler = self._definition.signals.get(event.name)
-        if handler is None:
-            self.runtime.mailbox.channel(event.name).put(event.input)
-        else:
-            self._call(handler, event.input, _Told(_nothing, _nothing, self._ended_by))
-
-    def _call(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
-        """Have a handler run in its turn: a plain function in one step, an async one as a task of its own."""
-        loop = self.runtime.loop
-        if handler.is_async:
-            loop.create_task(self._handle(handler, arguments, told), name=handler.name)
-        else:
-            loop.call_soon(self._handle_at_once, handler, arguments, told)
-
-    def _handle_at_once(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
-        try:
-            told.begins()
-            values = handler.signature.decode(self._converter, arguments)
-            told.returned(handler.function(self._instance, *values))
-        except BaseException as error:
-            told.raised(error)
-
-    async def _handle(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
-        try:
-            told.begins()
-            values = handler.signature.decode(self._converter, arguments)
-            told.returned(await handler.function(self._instance, *values))
-        except (GeneratorExit, Closed):
-            raise
-        except BaseException as error:
-            told.raised(error)
+        self._handlers.signal(event)
 
     def _request_cancel(self, event: WorkflowExecutionCancelRequested) -> None:
         if not self._cancel_requested:
             self._cancel_requested = True
             if self._main is not None:
                 self.runtime.loop.call_soon(self._main.cancel)
-
-    def _accept(self, event: WorkflowExecutionUpdateAccepted) -> None:
-        """Run an update that has been accepted; its validator ran then. Its failures are its caller's."""
-        handler = self._definition.updates.get(event.name)
-        if handler is None:
-            raise Nondeterminism(event.id, show_event(event), "has no handler of that name", ADVICE)
-        runtime, update_id = self.runtime, event.update_id
-
-        def begins() -> None:
-            runtime.emit(AcceptUpdate(update_id=update_id, name=event.name, input=event.input))
-
-        def returned(result: Any) -> None:
-            runtime.emit(CompleteUpdate(update_id=update_id, result=self._result(result)))
-
-        def raised(error: BaseException) -> None:
-            is_callers = isinstance(error, ConversionError) or runtime.is_failure(error)
-            if is_callers and _continuation(error) is None:
-                runtime.emit(CompleteUpdate(update_id=update_id, failure=to_failure(error, self._converter)))
-            else:
-                self._ended_by(error)
-
-        self._call(handler, event.input, _Told(begins, returned, raised))
 
     # Between tasks.
 
@@ -408,21 +364,15 @@ class Execution:
         if handler is None:
             known = ", ".join(sorted(runtime.query_handlers)) or "none"
             raise QueryFailed(f"the workflow {self._definition.name!r} has no query {name!r}; it has: {known}")
-        loop = runtime.loop
-        ready = loop.ready()
-        loop.read_only = True
         try:
-            with loop.entered():
+            with runtime.reading(f"the query {name!r}"), runtime.loop.entered():
                 values = handler.signature.decode(self._converter, arguments)
-                bound = (self._instance,) if self._definition.queries.get(name) is handler else ()
-                result = self._result(handler.function(*bound, *values))
+                bound = (self._handlers.instance,) if self._definition.queries.get(name) is handler else ()
+                return self._result(handler.function(*bound, *values))
+        except WokeCode:
+            raise
         except (Exception, asyncio.CancelledError, ContinueAsNew) as problem:
             raise QueryFailed(f"the query {name!r} failed: {type(problem).__name__}: {problem}") from problem
-        finally:
-            loop.read_only = False
-            if loop.ready() != ready:
-                raise WorkerError(f"the query {name!r} woke code that waits: a query must change nothing")
-        return result
 
     def stack(self) -> str:
         """Where the code waits, as Python shows a traceback."""
@@ -442,10 +392,6 @@ _HANDLERS: Final[Mapping[type[Event], Callable[[Execution, Any], None]]] = {
 """What else the code is told; every other event changes nothing for it."""
 
 
-def _nothing(*_: object) -> None:
-    """Nobody is told."""
-
-
 def _known(behaviour: int) -> int:
     if behaviour > BEHAVIOUR:
         raise WorkerError(
@@ -453,12 +399,3 @@ def _known(behaviour: int) -> int:
             "deploy that version here"
         )
     return behaviour
-
-
-def _continuation(error: BaseException) -> ContinueAsNew | None:
-    """The wish to continue as new that *error* is or holds."""
-    if isinstance(error, ContinueAsNew):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for leaf in error.exceptions if (found := _continuation(leaf)) is not None), None)
-    return None

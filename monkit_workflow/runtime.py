@@ -11,7 +11,8 @@ import asyncio
 import logging
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -33,7 +34,7 @@ from monkit_workflow.definitions import Handler, WorkflowDefinition
 from monkit_workflow.errors import FailureError, WorkerError, WorkflowError
 from monkit_workflow.history import Event, MarkerRecorded
 from monkit_workflow.info import WorkflowInfo
-from monkit_workflow.loop import READ_ONLY, NumberedFuture, WorkflowLoop
+from monkit_workflow.loop import READ_ONLY, NumberedFuture, WokeCode, WorkflowLoop
 from monkit_workflow.machines import (
     ActivityMachine,
     ChildMachine,
@@ -111,6 +112,23 @@ class Runtime:
         """
         if self.loop.read_only:
             raise WorkerError(READ_ONLY)
+
+    @contextmanager
+    def reading(self, who: str) -> Iterator[None]:
+        """Let *who* look at the run's state, and change nothing.
+
+        Raises:
+            WokeCode: it woke code that waits.
+        """
+        loop = self.loop
+        ready = loop.ready()
+        loop.read_only = True
+        try:
+            yield
+        finally:
+            loop.read_only = False
+            if loop.ready() != ready:
+                raise WokeCode(f"{who} woke code that waits: it must change nothing")
 
     def abort(self, error: BaseException) -> None:
         """Stop the slice: the workflow task fails with the first such *error*. In a query nothing is stopped."""

@@ -96,7 +96,9 @@ class WorkflowRunner:
             await self._evict(run)
             await self._service.fail_workflow_task(task.token, to_failure(error, self._converter))
             return
-        await self._service.complete_workflow_task(task.token, list(answer.commands), BEHAVIOUR)
+        has_trace = await self._service.complete_workflow_task(task.token, list(answer.commands), BEHAVIOUR)
+        if not has_trace and run.execution is not None:
+            run.execution.forget_task()
         if answer.closing is not None:
             await self._evict(run)
 
@@ -105,7 +107,7 @@ class WorkflowRunner:
         events = await self._news(run, task)
         execution = run.execution = run.execution or self._fresh(task)
         name = f"workflow {task.workflow_id} ({task.workflow_type})"
-        answer = await self._inside(run, name, partial(execution.feed, events), task.timeout_ns)
+        answer = await self._inside(run, name, partial(execution.feed, events, task.updates), task.timeout_ns)
         if answer is None:
             raise RuntimeError(f"{name}: the task has no open workflow task at its end")
         return answer

@@ -32,6 +32,8 @@ class _Answer:
         self.memo = state.memo
         self.activities = set(state.activity_ids)
         self.timers = set(state.timers)
+        self.updates = dict(state.updates)
+        self.proposed = state.task.proposed if state.task is not None else frozenset()
         self.counts = Counter(
             {c.ScheduleActivityTask: len(state.activities), c.StartChildWorkflowExecution: len(state.children)}
         )
@@ -121,9 +123,7 @@ def _continue(answer: _Answer, command: c.ContinueAsNewWorkflowExecution) -> Ref
 
 
 def _notes(answer: _Answer, memo: Mapping[str, Payload], attributes: Mapping[str, Payload]) -> Refusal | None:
-    return refuse_memo(memo, answer.limits) or refuse_attributes(
-        attributes, answer.types, answer.new_types, answer.limits
-    )
+    return refuse_memo(memo, answer.limits) or _refuse(answer, attributes)
 
 
 def _attributes(answer: _Answer, command: c.UpsertSearchAttributes) -> Refusal | None:
@@ -141,8 +141,18 @@ def _memo(answer: _Answer, command: c.ModifyWorkflowProperties) -> Refusal | Non
     return refuse_memo(answer.memo, answer.limits)
 
 
-def _update(answer: _Answer, command: Command) -> Refusal | None:
-    return "Unsupported", "this service takes no updates"
+def _accept(answer: _Answer, command: c.AcceptUpdate) -> Refusal | None:
+    if command.update_id not in answer.proposed or command.update_id in answer.updates:
+        return "BadCommand", f"there is no update {command.update_id!r} to be accepted"
+    answer.updates[command.update_id] = 0
+    return None
+
+
+def _complete_update(answer: _Answer, command: c.CompleteUpdate) -> Refusal | None:
+    if answer.updates.get(command.update_id) != 0:
+        return "BadCommand", f"no update {command.update_id!r} is accepted and not completed"
+    answer.updates[command.update_id] = 1
+    return None
 
 
 _COUNTED: dict[type[Command], str] = {
@@ -160,7 +170,6 @@ _CHECKS: dict[type[Command], Callable[[_Answer, Any], Refusal | None]] = {
     c.UpsertSearchAttributes: _attributes,
     c.ModifyWorkflowProperties: _memo,
     c.ContinueAsNewWorkflowExecution: _continue,
-    c.AcceptUpdate: _update,
-    c.RejectUpdate: _update,
-    c.CompleteUpdate: _update,
+    c.AcceptUpdate: _accept,
+    c.CompleteUpdate: _complete_update,
 }
