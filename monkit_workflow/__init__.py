@@ -36,6 +36,7 @@ try:
     from monkit_workflow.history_file import RecordedHistory, read_history, write_history
     from monkit_workflow.options import Retry
     from monkit_workflow.replay import Replay, replay
+    from monkit_workflow.runs import RunDescription, RunSummary
     from monkit_workflow.worker import Worker
 except ModuleNotFoundError as problem:
     if problem.name not in ("apsw", "cronsim", "msgspec"):
@@ -52,6 +53,8 @@ __all__ = [
     "RecordedHistory",
     "Replay",
     "Retry",
+    "RunDescription",
+    "RunSummary",
     "UpdateHandle",
     "Worker",
     "WorkflowHandle",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, Required, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
@@ -37,11 +37,13 @@ from monkit_workflow.history import (
     WorkflowExecutionTimedOut,
 )
 from monkit_workflow.history_file import RecordedHistory
+from monkit_workflow.notes import encode_memo
 from monkit_workflow.options import Retry, nanoseconds
 from monkit_workflow.payload import Payloads
+from monkit_workflow.runs import RunDescription, RunSummary, description, summary
+from monkit_workflow.search_attributes import SearchValue, encode_attributes
 from monkit_workflow.service import (
     ActivityIds,
-    Description,
     QueryRequest,
     Service,
     SignalRequest,
@@ -55,6 +57,10 @@ __all__ = ["Client", "StartOptions", "UpdateHandle", "WorkflowHandle"]
 R = TypeVar("R")
 Q = TypeVar("Q")
 Ts = TypeVarTuple("Ts")
+
+
+_PAGE = 100
+"""Runs that are asked for at a time."""
 
 
 class StartOptions(TypedDict, total=False):
@@ -77,6 +83,8 @@ class StartOptions(TypedDict, total=False):
     """When runs begin, such as ``"0 9 * * MON-FRI"``, ``"@every 1h30m"``, ``"CRON_TZ=Europe/Berlin 0 9 * * *"``."""
     memo: Mapping[str, Any]
     """Notes for people, shown with the run."""
+    search_attributes: Mapping[str, SearchValue]
+    """What it can be found by, see `Client.list`; the type of a name is fixed by its first use."""
 
 
 class WorkflowHandle(Generic[R]):
@@ -224,19 +232,19 @@ class WorkflowHandle(Generic[R]):
         """End the run without asking it. Raises as `signal`."""
         await self._client.service.terminate(self.id, self.run_id, reason, self._client.identity)
 
-    async def describe(self) -> Description:
+    async def describe(self) -> RunDescription:
         """What the service knows of the run.
 
         Raises:
             NotFound: there is no such execution.
         """
-        return await self._client.service.describe(self.id, self.run_id)
+        return description(self._client, await self._client.service.describe(self.id, self.run_id))
 
     async def history(self) -> RecordedHistory:
         """Everything that happened in the run so far; `monkit_workflow.replay` takes it. Raises as `describe`."""
-        description = await self.describe()
-        events = await self._client.service.history(self.id, description.run_id)
-        return RecordedHistory(events=tuple(events), workflow_id=self.id, run_id=description.run_id)
+        run_id = (await self._client.service.describe(self.id, self.run_id)).run_id
+        events = await self._client.service.history(self.id, run_id)
+        return RecordedHistory(events=tuple(events), workflow_id=self.id, run_id=run_id)
 
 
 class UpdateHandle(Generic[R]):
@@ -399,6 +407,7 @@ class Client:
         retry: Retry | None = None,
         cron: str = "",
         memo: Mapping[str, Any] | None = None,
+        search_attributes: Mapping[str, SearchValue] | None = None,
     ) -> StartRequest:
         if timeout is None:
             raise MissingTimeout(f"the workflow {name!r} needs timeout= (how long a run may take)")
@@ -414,7 +423,8 @@ class Client:
             retry=None if retry is None else retry.bounded_policy(),
             cron=check_cron(cron) if cron else "",
             input=self.encode(args),
-            memo={key: self.converter.encode(value) for key, value in (memo or {}).items()},
+            memo=encode_memo(self.converter, memo),
+            search_attributes=encode_attributes(search_attributes),
             request_id=str(uuid4()),
             identity=self.identity,
         )
@@ -482,3 +492,28 @@ class Client:
             raise TypeError("an activity is named by token=, or by workflow_id= and activity_id=")
         name = token or ActivityIds(workflow_id=workflow_id, activity_id=activity_id, run_id=run_id)
         return ActivityHandle(self.service, self.converter, name)
+
+    async def list(self, query: str = "", *, limit: int | None = None) -> AsyncIterator[RunSummary]:
+        """The runs that a filter lets through, the newest start first, read page by page.
+
+        Args:
+            query: such as ``WorkflowType = 'Order' AND ExecutionStatus = 'Running'``; empty lets all through.
+            limit: how many at most.
+
+        Raises:
+            BadQuery: the filter cannot be read, or names what is not there.
+        """
+        token = ""
+        while limit is None or limit > 0:
+            page = await self.service.list_workflows(query, min(limit or _PAGE, _PAGE), token)
+            for listed in page.runs:
+                yield summary(self, listed)
+            token = page.next_token
+            if not token:
+                return
+            if limit is not None:
+                limit -= len(page.runs)
+
+    async def count(self, query: str = "") -> int:
+        """How many runs a filter lets through. Raises as `list`."""
+        return await self.service.count_workflows(query)

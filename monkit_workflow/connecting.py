@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
 from monkit_workflow.client import Client
@@ -20,6 +21,7 @@ def connect(
     converter: Converter | None = None,
     identity: str | None = None,
     synchronous: Literal["full", "normal"] = "full",
+    retention: timedelta | None = timedelta(days=30),
 ) -> Client:
     """A client of the service at *address*. Nothing is opened before ``async with`` or a worker opens it.
 
@@ -32,6 +34,7 @@ def connect(
         synchronous: ``full``: what was acknowledged survives a loss of power.
             ``normal``: it survives a crash of the process, a loss of power may
             take the last moments.
+        retention: how long a run is kept after its end, ``None`` for ever.
 
     Raises:
         ValueError: the address is of no known kind.
@@ -41,5 +44,5 @@ def connect(
     path = address.removeprefix(_SQLITE)
     if path and not path.startswith("/"):
         raise ValueError(f"{address!r} has no third slash; write sqlite:///{path}")
-    service = SqliteService(path[1:] or None, namespace=namespace, synchronous=synchronous)
+    service = SqliteService(path[1:] or None, namespace=namespace, synchronous=synchronous, retention=retention)
     return Client(service, converter=converter, identity=identity)

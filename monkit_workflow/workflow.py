@@ -34,6 +34,7 @@ from monkit_workflow.channels import Channel
 from monkit_workflow.declarations import define, query, run, signal, update, validator
 from monkit_workflow.guard import unguarded
 from monkit_workflow.info import WorkflowInfo
+from monkit_workflow.notes import memo, search_attributes, upsert_memo, upsert_search_attributes
 from monkit_workflow.primitives import (
     as_completed,
     channel,
@@ -74,6 +75,7 @@ __all__ = [
     "last_failure",
     "last_result",
     "logger",
+    "memo",
     "mutable_side_effect",
     "now",
     "patched",
@@ -81,6 +83,7 @@ __all__ = [
     "random",
     "replaying",
     "run",
+    "search_attributes",
     "set_query_handler",
     "shielded",
     "side_effect",
@@ -90,6 +93,8 @@ __all__ = [
     "start_child",
     "unguarded",
     "update",
+    "upsert_memo",
+    "upsert_search_attributes",
     "uuid4",
     "validator",
     "version",

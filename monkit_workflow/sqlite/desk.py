@@ -458,6 +458,10 @@ class Desk:
             found += [entry for entry in line.ready if isinstance(entry, Question)]
         return found
 
+    def asked_about(self) -> set[int]:
+        """Runs about which a query is open."""
+        return {question.run for question in self._questions()}
+
     def waiting(self) -> list[Call]:
         """Who waits for something other than a task."""
         watchers = [call for calls in self._watchers.values() for call in calls]

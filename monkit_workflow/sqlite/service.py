@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from monkit_workflow.commands import Command
 from monkit_workflow.errors import BadRequest, StoreError, Unavailable
 from monkit_workflow.filters import parse
 from monkit_workflow.history import Event
+from monkit_workflow.options import nanoseconds
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.service import (
     ActivityName,
@@ -58,6 +60,8 @@ class SqliteService:
         new_id: makes run ids; they have to be unique.
         limits: what a run may grow to.
         cached_runs: states kept in memory; others are read when they are touched.
+        retention: how long a run is kept after its end, ``None`` for ever. It
+            is deleted at the latest ten minutes later, or when the thread comes to it.
         open_store: opens the store, on the store's thread.
     """
 
@@ -71,6 +75,7 @@ class SqliteService:
         new_id: Callable[[], str] = _new_id,
         limits: Limits | None = None,
         cached_runs: int = 10_000,
+        retention: timedelta | None = timedelta(days=30),
         open_store: Callable[[str | None, Synchronous], Store] = Store,
     ) -> None:
         self.namespace = namespace
@@ -80,6 +85,7 @@ class SqliteService:
             new_id=new_id,
             limits=limits if limits is not None else Limits(),
             cached_runs=cached_runs,
+            retention_ns=None if retention is None else nanoseconds("retention", retention),
             open_store=lambda: open_store(path, synchronous),
         )
         self._writer: Writer | None = None
