@@ -259,7 +259,7 @@ def _unquoted(token: _Token) -> str:
 
 def _number(text: str) -> int | float:
     if len(text) <= 20 and text.lstrip("+-").isdecimal() and abs(number := int(text)) <= LARGEST:
-        return -number if text[0] == "-" else number
+        return number
     return float(text)  # what 64 bits do not hold compares all the same
 
 

@@ -111,8 +111,8 @@ class Rows:
         for run, seq, body in t.inbox:
             self.inbox[run, seq] = body
         self.requests += t.requests
-        for (key, name), payload in t.attributes.items():
-            self._take_attribute(key, name, payload)
+        for run, name, payload in t.attributes:
+            self._take_attribute(run, name, payload)
 
     def _take_attribute(self, run: int, name: str, payload: Payload) -> None:
         if is_null(payload):

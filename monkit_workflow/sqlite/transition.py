@@ -99,8 +99,8 @@ class Transition:
         self.inbox: list[tuple[int, int, bytes | None]] = []
         """Run, number, body; ``None`` removes it."""
         self.requests: list[tuple[int, str]] = []
-        self.attributes: dict[tuple[int, str], Payload] = {}
-        """Run and name of rows of ``search_attributes`` to be written; null removes them."""
+        self.attributes: list[tuple[int, str, Payload]] = []
+        """Run, name and value of rows of ``search_attributes`` to be written; null removes them."""
         self.closed: list[RunState] = []
         self._later: deque[Callable[[], None]] = deque()
 
@@ -205,8 +205,7 @@ class Transition:
 
     def index(self, state: RunState, attributes: Mapping[str, Payload]) -> None:
         """Have a run found by search attributes that were checked."""
-        for name, payload in attributes.items():
-            self.attributes[state.key, name] = payload
+        self.attributes += [(state.key, name, payload) for name, payload in attributes.items()]
 
     # What follows from the end of a run in other runs.
 
