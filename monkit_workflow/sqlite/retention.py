@@ -21,6 +21,9 @@ PAUSE_NS: Final = 600 * 1_000_000_000
 _PATIENCE_NS: Final = 3600 * 1_000_000_000
 """A sweep that is late by so much does not wait for idleness any more."""
 
+_REST: Final = 9
+"""Times as long as a slice took nothing is deleted after it: requests seldom meet one."""
+
 # In a slice at most:
 _RUNS: Final = 100
 _ROWS: Final = 500
@@ -45,12 +48,15 @@ class Retention:
         self._keep_ns = keep_ns
         self.due_ns: int | None = None if keep_ns is None else sweep_ns
         """When there is something to do."""
+        self._sweep_ns = self._began_ns = sweep_ns
         self._seen = 0
         """The last run that this sweep has looked at."""
 
     def is_due(self, now_ns: int, *, idle: bool) -> bool:
         """Whether it is time for a slice."""
-        return self.due_ns is not None and self.due_ns + (0 if idle else _PATIENCE_NS) <= now_ns
+        if self.due_ns is None or self.due_ns > now_ns:
+            return False
+        return idle or self._sweep_ns + _PATIENCE_NS <= now_ns
 
     def step(self, now_ns: int, kept: Collection[int]) -> list[int]:
         """Do a slice, in a transaction that the caller ends; return the runs that are gone by it.
@@ -60,6 +66,7 @@ class Retention:
             kept: runs that somebody asks about just now.
         """
         assert self._keep_ns is not None
+        self._began_ns = now_ns
         if remains := self._column("SELECT run FROM remains LIMIT ?", _RUNS):
             self._store.begin()
             self._clear(remains)
@@ -71,8 +78,14 @@ class Retention:
             self._forget(expired)
         elif is_over and not self._shrink():
             self._seen = 0
-            self.due_ns = now_ns + PAUSE_NS
+            self.due_ns = self._sweep_ns = now_ns + PAUSE_NS
         return expired
+
+    def rest(self, now_ns: int) -> None:
+        """The slice is durable; the next one waits a while."""
+        assert self.due_ns is not None
+        took_ns = max(0, min(now_ns - self._began_ns, 1_000_000_000))
+        self.due_ns = max(self.due_ns, now_ns + _REST * took_ns)
 
     def _column(self, sql: str, *values: Any) -> list[int]:
         return [value for (value,) in self._execute(sql, values)]

@@ -195,11 +195,13 @@ class Writer:
             self._decide(calls, now_ns)
             self._start_activities(now_ns)
             self._flush()
-            self._tidy(now_ns, idle=not calls)
+            tidied = self._tidy(now_ns, idle=not calls)
             self._store.commit()
         except (apsw.Error, StoreError) as error:
             self._give_up(calls, error)
             return
+        if tidied:
+            self._retention.rest(self._clock.now_ns())
         self._desk.committed(now_ns)
         self._runs.shrink()
         self._out.send()
@@ -271,11 +273,13 @@ class Writer:
             self._take(t)
             self._out.add(poller.call, attempts.activity_task(state, activity))
 
-    def _tidy(self, now_ns: int, *, idle: bool) -> None:
-        """Delete some of what was kept long enough. What was asked about waits for its answer."""
-        if self._retention.is_due(now_ns, idle=idle):
-            for run in self._retention.step(now_ns, self._desk.asked_about()):
-                self._runs.drop(run)
+    def _tidy(self, now_ns: int, *, idle: bool) -> bool:
+        """Delete some of what was kept long enough, if it is time; what was asked about waits for its answer."""
+        if not self._retention.is_due(now_ns, idle=idle):
+            return False
+        for run in self._retention.step(now_ns, self._desk.asked_about()):
+            self._runs.drop(run)
+        return True
 
     # When a write fails.
 

@@ -202,12 +202,13 @@ def test_start_with_a_name_that_cannot_be_used_is_refused(service: Service, name
 
 def test_start_with_too_much_is_refused(service: Service) -> None:
     async def scene(p: Player) -> None:
-        for options in (
+        cases: list[dict[str, Any]] = [
             {"search_attributes": encode_attributes({f"N{n}": n for n in range(101)})},
             {"search_attributes": encode_attributes({"N": "x" * 2048})},
             {"search_attributes": encode_attributes({f"N{n}": "x" * 2000 for n in range(30)})},
             {"memo": {"a": value(f'"{"x" * 1_500_000}"'), "b": value(f'"{"x" * 1_500_000}"')}},
-        ):
+        ]
+        for options in cases:
             with pytest.raises(ResourceExhausted):
                 await p.start(**options)
         await p.start(search_attributes=encode_attributes({f"N{n}": "x" * 200 for n in range(100)}))

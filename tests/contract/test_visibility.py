@@ -10,7 +10,7 @@ import pytest
 from monkit_workflow import commands as c
 from monkit_workflow.errors import AlreadyClosed, BadQuery, BadRequest
 from monkit_workflow.payload import Failure
-from monkit_workflow.search_attributes import decode_attributes, encode_attributes
+from monkit_workflow.search_attributes import SearchValue, decode_attributes, encode_attributes
 from monkit_workflow.service import Listed, Service
 from tests.contract.player import Player, child, play, text, value
 
@@ -26,10 +26,18 @@ async def ids(p: Player, query: str = "") -> list[str]:
 
 async def world(p: Player) -> dict[str, Listed]:
     """Runs of several kinds: completed, failed, running with a child, terminated, continued as new."""
-    ulm = {"City": "Ulm", "Number": 1, "Price": 1.5, "Vip": True, "Tags": ["a", "b"], "Due": NOON, "my field": "x"}
+    ulm: dict[str, SearchValue] = {
+        "City": "Ulm",
+        "Number": 1,
+        "Price": 1.5,
+        "Vip": True,
+        "Tags": ["a", "b"],
+        "Due": NOON,
+        "my field": "x",
+    }
     await p.start("order-1", workflow_type="Order", search_attributes=encode_attributes(ulm))
     await p.answer(c.CompleteWorkflowExecution())
-    köln = {
+    köln: dict[str, SearchValue] = {
         "City": "Köln",
         "Number": -2,
         "Price": 4.0,
