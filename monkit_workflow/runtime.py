@@ -36,6 +36,7 @@ from monkit_workflow.history import Event, MarkerRecorded
 from monkit_workflow.info import WorkflowInfo
 from monkit_workflow.loop import READ_ONLY, NumberedFuture, WokeCode, WorkflowLoop
 from monkit_workflow.machines import (
+    WITHDRAWN,
     ActivityMachine,
     ChildMachine,
     LocalActivityMachine,
@@ -61,6 +62,11 @@ class LocalActivity:
     def __init__(self, command: ScheduleActivityTask, machine: LocalActivityMachine) -> None:
         self.command = command
         self.machine = machine
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the code does not wait for it any more; its end is recorded all the same."""
+        return self.machine.state == WITHDRAWN
 
 
 class Runtime:

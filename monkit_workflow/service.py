@@ -303,6 +303,13 @@ class Service(Protocol):
         """
         ...
 
+    async def extend_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> WorkflowTask:
+        """Answer a workflow task of whose answer more is to come; the next task is this worker's at once.
+
+        Raises as above, also when the answer was refused.
+        """
+        ...
+
     async def fail_workflow_task(self, token: str, failure: Failure) -> None:
         """Say that the code cannot go on; the task is offered again, later and later. Raises as above."""
         ...

@@ -197,6 +197,18 @@ class Desk:
             self._updates.take(state, commands)
         return state.length > before
 
+    def extend_workflow_task(
+        self, t: Transition, call: Call, token: str, commands: list[Command], behaviour: int
+    ) -> WorkflowTask | None:
+        """`Service.extend_workflow_task`; ``None`` if the answer was refused."""
+        state = t.runs.get(attempts.parse_token(token)[0])
+        task = answers.held_task(state, token)
+        if answers.complete_task(t, state, task, commands, behaviour) is None and state.open:
+            self._updates.take(state, commands)
+            t.want_task(state)
+            return self._workflow_task(state, task.identity, t.now_ns)
+        return None
+
     def fail_workflow_task(self, t: Transition, call: Call, token: str, failure: Failure) -> None:
         """`Service.fail_workflow_task`."""
         state = t.runs.get(attempts.parse_token(token)[0])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from monkit_workflow.commands import Command
-from monkit_workflow.errors import StoreError, Unavailable
+from monkit_workflow.errors import NotFound, StoreError, Unavailable
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.service import (
@@ -201,6 +201,13 @@ class SqliteService:
         """
         has_trace: bool = await self._submit(Desk.complete_workflow_task, token, commands, behaviour)
         return has_trace
+
+    async def extend_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> WorkflowTask:
+        """See `Service.extend_workflow_task`."""
+        task: WorkflowTask | None = await self._submit(Desk.extend_workflow_task, token, commands, behaviour)
+        if task is None:
+            raise NotFound("the answer of the workflow task was refused, so that it could not be extended")
+        return task
 
     async def fail_workflow_task(self, token: str, failure: Failure) -> None:
         """See `Service.fail_workflow_task`."""
