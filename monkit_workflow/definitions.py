@@ -67,6 +67,12 @@ class WorkflowDefinition:
         """The class or function as the user wrote it."""
         return self.factory or self.run
 
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """Of all that is called through payloads."""
+        handlers = (*self.signals.values(), *self.queries.values(), *self.updates.values())
+        return (self.signature, *(handler.signature for handler in handlers))
+
 
 @dataclass(frozen=True, slots=True)
 class ActivityDefinition:

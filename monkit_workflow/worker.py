@@ -127,6 +127,7 @@ class Worker:
     Raises:
         TypeError: something is no workflow or no activity.
         ValueError: two have the same name, there is none, or a number is below 1.
+        ConversionError: the client's converter cannot decode the type of an argument or a result.
         GuardError: workflow code refers to a clock or the like that cannot be guarded at run time.
     """
 
@@ -167,6 +168,9 @@ class Worker:
         self._inspect()
 
     def _inspect(self) -> None:
+        signatures = [found for item in self._workflows.values() for found in item.signatures]
+        for signature in signatures + [item.signature for item in self._activities.values()]:
+            signature.check_types(self._client.converter)
         for item in self._workflows.values():
             own(item.subject.__module__)  # also when it is installed as a package
         found = [line for item in self._workflows.values() for line in inspect_globals(item.subject)]
