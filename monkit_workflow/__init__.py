@@ -31,6 +31,7 @@ try:
     from monkit_workflow import activity, errors, workflow
     from monkit_workflow.activity_handle import ActivityHandle
     from monkit_workflow.client import Client, WorkflowHandle
+    from monkit_workflow.codecs import Codec, Compression, Encryption
     from monkit_workflow.connecting import connect
     from monkit_workflow.converter import Converter, JsonConverter
     from monkit_workflow.history_file import RecordedHistory, read_history, write_history
@@ -47,7 +48,10 @@ except ModuleNotFoundError as problem:
 __all__ = [
     "ActivityHandle",
     "Client",
+    "Codec",
+    "Compression",
     "Converter",
+    "Encryption",
     "JsonConverter",
     "RecordedHistory",
     "Replay",

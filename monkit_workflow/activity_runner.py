@@ -138,7 +138,10 @@ class ActivityRunner:
             await self._service.fail_activity(task.token, to_failure(error, self._converter))
         else:
             attempt.end()
-            await self._service.complete_activity(task.token, payload)
+            try:
+                await self._service.complete_activity(task.token, payload)
+            except ConversionError as error:  # a codec refused the result
+                await self._service.fail_activity(task.token, to_failure(error, self._converter))
 
     async def _call(self, task: ActivityTask, attempt: _Attempt) -> Any:
         definition = self._definitions.get(task.activity_type)

@@ -165,7 +165,11 @@ class BadRequest(ServiceError):
 
 
 class QueryFailed(ServiceError):
-    """The query's handler raised, or there is none of that name."""
+    """The query's handler raised, or there is none of that name; ``failure`` is what the worker said of it."""
+
+    def __init__(self, message: str, failure: Failure | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 class Unavailable(ServiceError):

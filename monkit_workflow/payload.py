@@ -59,6 +59,8 @@ class Failure(Struct, frozen=True, omit_defaults=True, kw_only=True):
     details: Payloads = ()
     non_retryable: bool = False
     stack: str = ""
+    encoded: Payload | None = None
+    """Message and stack, where codecs have taken them in; see `monkit_workflow.coded_service`."""
     cause: Failure | None = None
 
 

@@ -83,6 +83,7 @@ class WorkflowRunner:
     async def _answer(self, run: _Run, task: WorkflowTask) -> None:
         try:
             answer = await self._advance(run, task)
+            await self._service.complete_workflow_task(task.token, list(answer.commands), BEHAVIOUR)
         except ServiceError:
             raise
         except Exception as error:
@@ -96,7 +97,6 @@ class WorkflowRunner:
             await self._evict(run)
             await self._service.fail_workflow_task(task.token, to_failure(error, self._converter))
             return
-        await self._service.complete_workflow_task(task.token, list(answer.commands), BEHAVIOUR)
         if answer.closing is not None:
             await self._evict(run)
 

@@ -185,7 +185,7 @@ class Desk:
         question = self._asked.pop(token, None)
         if question is None:
             raise NotFound("the query is not open any more")
-        self.out.add(question.call, result, QueryFailed(failure.message) if failure is not None else None)
+        self.out.add(question.call, result, QueryFailed(failure.message, failure) if failure is not None else None)
 
     def complete_activity(self, t: Transition, call: Call, attempt: ActivityName, result: Payload | None) -> None:
         """`Service.complete_activity`."""
@@ -423,5 +423,6 @@ class Desk:
 def _unanswerable(state: RunState, failure: Failure) -> QueryFailed:
     return QueryFailed(
         f"workflow {state.workflow_id!r} cannot answer: its workflow task fails, "
-        f"last with {failure.type or failure.kind}: {failure.message}"
+        f"last with {failure.type or failure.kind}: {failure.message}",
+        failure,
     )
