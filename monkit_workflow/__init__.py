@@ -36,6 +36,7 @@ try:
     from monkit_workflow.converter import Converter, JsonConverter
     from monkit_workflow.history_file import RecordedHistory, read_history, write_history
     from monkit_workflow.options import Retry
+    from monkit_workflow.payload import Payload
     from monkit_workflow.replay import Replay, replay
     from monkit_workflow.worker import Worker
 except ModuleNotFoundError as problem:
@@ -53,6 +54,7 @@ __all__ = [
     "Converter",
     "Encryption",
     "JsonConverter",
+    "Payload",
     "RecordedHistory",
     "Replay",
     "Retry",

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from monkit_workflow.errors import ConversionError
-from monkit_workflow.payload import JSON, Payload
+from monkit_workflow.payload import Payload
 
 __all__ = ["Codec", "Compression", "Encryption"]
 
@@ -58,9 +58,7 @@ def _unpack(packed: bytes) -> Payload:
         encoding, metadata, data = _UNPACKER.decode(packed)
     except msgspec.DecodeError as problem:
         raise ConversionError(f"an encoded payload holds no payload: {problem}") from None
-    if encoding == JSON:
-        return Payload(json=msgspec.Raw(data), metadata=metadata)
-    return Payload(binary=data, encoding=encoding, metadata=metadata)
+    return Payload.of(data, encoding, metadata)
 
 
 class Compression:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import subprocess
 import sys
 import zlib
@@ -35,6 +37,8 @@ from monkit_workflow.service import SignalRequest, StartRequest
 from monkit_workflow.sqlite import SqliteService
 from tests.workflow.running import QUEUE, START, run, until
 
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs/how-to/encrypt-payloads.md"
 OLD, NEW = {"old": b"o" * 32}, {"new": b"n" * 32}
 SECRET = "plain-as-day"
 LARGE = json_payload(json.dumps("word " * 1000).encode())
@@ -118,6 +122,26 @@ def test_without_cryptography_it_says_what_to_install() -> None:
     assert done.stderr.splitlines()[-1] == (
         "ModuleNotFoundError: Encryption needs cryptography; install it with: pip install 'monkit-py[encryption]'"
     )
+
+
+def test_how_to_encrypt_payloads_does_what_it_says(tmp_path: Path) -> None:
+    program, own = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    check = """
+from monkit_workflow import JsonConverter
+for value in ("text", 1.5, b"bytes"):
+    payload = JsonConverter().encode(value)
+    assert Inverted().encode(payload) != payload
+    assert Inverted().decode(Inverted().encode(payload)) == payload == Inverted().decode(payload)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\n{own}\n{check}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (done.stdout, done.stderr) == ("the treasur\nin the file: False\n", "")
 
 
 # At the border.
