@@ -24,7 +24,9 @@ from monkit_workflow.errors import (
     ServiceError,
 )
 from monkit_workflow.failures import decode_any, to_failure
+from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import moment
+from monkit_workflow.interceptors import Call
 from monkit_workflow.payload import Payloads
 from monkit_workflow.service import ActivityTask, Service
 
@@ -98,11 +100,13 @@ class ActivityRunner:
         self,
         service: Service,
         converter: Converter,
+        hooks: Hooks,
         definitions: Mapping[str, ActivityDefinition],
         threads: int,
     ) -> None:
         self._service = service
         self._converter = converter
+        self._hooks = hooks
         self._definitions = definitions
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="monkit-activity")
 
@@ -152,12 +156,22 @@ class ActivityRunner:
             values = definition.signature.decode(self._converter, task.input)
         except ConversionError as problem:
             raise ApplicationFailure(str(problem), type="ConversionError", non_retryable=True) from problem
-        context = contextvars.copy_context()
-        context.run(CURRENT.set, attempt)
-        loop = asyncio.get_running_loop()
-        if not definition.is_async:
-            return await loop.run_in_executor(self._pool, partial(context.run, definition.function, *values))
-        attempt.task = loop.create_task(definition.function(*values), context=context)
+        CURRENT.set(attempt)  # in the context of this attempt, as each has a task of its own
+        header = self._hooks.receive(task.header)
+        call = Call(name=definition.name, args=tuple(values), header=header, info=attempt.info)
+        run = self._run_async if definition.is_async else self._run_in_thread
+        return await self._hooks.through("run_activity", call, partial(run, definition, task, attempt))
+
+    async def _run_in_thread(
+        self, definition: ActivityDefinition, task: ActivityTask, attempt: _Attempt, call: Call
+    ) -> Any:
+        function = partial(contextvars.copy_context().run, definition.function, *call.args)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    async def _run_async(
+        self, definition: ActivityDefinition, task: ActivityTask, attempt: _Attempt, call: Call
+    ) -> Any:
+        attempt.task = asyncio.create_task(definition.function(*call.args))
         limit_s = task.start_to_close_ns / 1e9 or None
         try:
             async with asyncio.timeout(limit_s) as limit:  # the service gives it up then, so nobody wants the rest

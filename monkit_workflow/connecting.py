@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from monkit_workflow.client import Client
 from monkit_workflow.codecs import Codec
 from monkit_workflow.coded_service import coded
 from monkit_workflow.converter import Converter
+from monkit_workflow.propagators import Propagator
 from monkit_workflow.service import Service
 from monkit_workflow.sqlite.service import SqliteService
 
@@ -24,6 +25,8 @@ def connect(
     converter: Converter | None = None,
     codecs: Sequence[Codec] = (),
     encode_failures: bool = True,
+    interceptors: Iterable[object] = (),
+    propagators: Iterable[Propagator] = (),
     identity: str | None = None,
     synchronous: Literal["full", "normal"] = "full",
 ) -> Client:
@@ -38,12 +41,16 @@ def connect(
             ``[Compression(), Encryption(keys, current="2024")]``; on their way back in reverse.
         encode_failures: whether messages and stacks of failures pass through the codecs
             too; without them people and tools that lack the keys can read why something failed.
+        interceptors: objects whose methods stand around calls of this client and of
+            its workers, the first one outermost; see `monkit_workflow.interceptors`.
+        propagators: carry context variables from who calls to who is called.
         identity: how this process is named in histories, by default by its id and host.
         synchronous: ``full``: what was acknowledged survives a loss of power.
             ``normal``: it survives a crash of the process, a loss of power may
             take the last moments.
 
     Raises:
+        TypeError: something is no interceptor or no propagator.
         ValueError: the address is of no known kind.
     """
     if not address.startswith(_SQLITE):
@@ -54,4 +61,4 @@ def connect(
     service: Service = SqliteService(path[1:] or None, namespace=namespace, synchronous=synchronous)
     if codecs:
         service = coded(service, codecs, encode_failures=encode_failures)
-    return Client(service, converter=converter, identity=identity)
+    return Client(service, converter=converter, identity=identity, interceptors=interceptors, propagators=propagators)

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from zlib import crc32
 
@@ -42,7 +43,9 @@ from monkit_workflow.history import (
     WorkflowTaskStarted,
     WorkflowTaskTimedOut,
 )
+from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import info_of
+from monkit_workflow.interceptors import Call
 from monkit_workflow.loop import Closed
 from monkit_workflow.machines import ROUTES
 from monkit_workflow.matching import ADVICE, adopt, answer_events, match, show_command, show_event
@@ -57,6 +60,9 @@ BEHAVIOUR: Final = 1
 an old history would be replayed otherwise raises this, and keeps the old way for runs of a lower number."""
 
 STACK_QUERY: Final = "__stack_trace"
+
+_Message = WorkflowExecutionSignaled | WorkflowExecutionUpdateAccepted
+NO_HEADER: Final[Mapping[str, Payload]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,7 @@ class Execution:
         workflow_id: str = "",
         run_id: str = "",
         namespace: str = "default",
+        hooks: Hooks | None = None,
     ) -> None:
         self.next_id = 1
         """Id of the event that has to come next."""
@@ -105,7 +112,8 @@ class Execution:
         """The rules that this run goes by, see `BEHAVIOUR`; 0 if another SDK began it."""
         self.closing: Command | None = None
         """How the code ended the run, ``None`` while it goes on."""
-        self.runtime = Runtime(definition, converter)
+        self._hooks = hooks or Hooks(converter)
+        self.runtime = Runtime(definition, converter, self._hooks)
         self._context = Context()
         """Of the run: what its code sets there is not seen by other runs on the same thread."""
         self._names = (namespace, workflow_id, run_id)
@@ -113,6 +121,8 @@ class Execution:
         self._converter = converter
         self._incoming: list[Event] = []
         self._began: WorkflowExecutionStarted | None = None
+        self._received: tuple[Context, dict[str, Any]] = (self._context, {})
+        """Where the main function runs, and the header that the run began with."""
         self._instance: Any = None
         self._main: asyncio.Task[None] | None = None
         self._cancel_requested = False
@@ -277,27 +287,43 @@ class Execution:
         self.runtime.loop.salt = crc32(info.run_id.encode()) << 16  # above the counts that small sets look at
         self.runtime.last_result, self.runtime.last_failure = event.last_result, event.last_failure
         self._began = event
+        self._received = self._receive(event.header)
         if self._definition.factory is not None:
-            self._instance = self._definition.factory()
+            self._instance = self._received[0].run(self._definition.factory)
+
+    def _receive(self, header: Mapping[str, Payload]) -> tuple[Context, dict[str, Any]]:
+        """A context with what came in the header of a call, and the header's values.
+
+        It is a copy of the bare one: a signal does not run in the name of who started the workflow.
+        """
+        context = self._context.copy()
+        return context, context.run(self._hooks.receive, header)
+
+    def _incoming_call(self, name: str, arguments: Sequence[Any], header: dict[str, Any]) -> Call:
+        return Call(name=name, args=tuple(arguments), header=header, info=self.runtime.info)
 
     def _start_main(self, began: WorkflowExecutionStarted) -> None:
         loop = self.runtime.loop
         arguments = self._definition.signature.decode(self._converter, began.input)
-        if self._instance is not None:
-            arguments.insert(0, self._instance)
-        self._main = loop.create_task(self._supervise(arguments), name="main")
+        context, header = self._received
+        call = self._incoming_call(began.workflow_type, arguments, header)
+        self._main = loop.create_task(self._supervise(call), name="main", context=context)
         if self._cancel_requested:
             loop.call_soon(self._main.cancel)  # after its first step, so that it can clean up
 
-    async def _supervise(self, arguments: Sequence[Any]) -> None:
+    async def _supervise(self, call: Call) -> None:
         """Await the main function; its end is the end of the run."""
         try:
-            result = await self._definition.run(*arguments)
+            result = await self._hooks.through("run_workflow", call, self._run_main)
             self._close(CompleteWorkflowExecution(result=self._result(result)))
         except (GeneratorExit, Closed):
             raise
         except BaseException as error:
             self._ended_by(error)
+
+    def _run_main(self, call: Call) -> Any:
+        bound = () if self._instance is None else (self._instance,)
+        return self._definition.run(*bound, *call.args)
 
     def _result(self, value: object) -> Payload | None:
         return None if value is None else self._converter.encode(value)
@@ -333,15 +359,17 @@ class Execution:
         if handler is None:
             self.runtime.mailbox.channel(event.name).put(event.input)
         else:
-            self._call(handler, event.input, _Told(_nothing, _nothing, self._ended_by))
+            self._call("handle_signal", handler, event, _Told(_nothing, _nothing, self._ended_by))
 
-    def _call(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
+    def _call(self, kind: str, handler: Handler, event: _Message, told: _Told) -> None:
         """Have a handler run in its turn: a plain function in one step, an async one as a task of its own."""
         loop = self.runtime.loop
-        if handler.is_async:
-            loop.create_task(self._handle(handler, arguments, told), name=handler.name)
+        context, header = self._receive(event.header)
+        if handler.is_async or self._hooks.stand_around(kind):
+            coroutine = self._handle(kind, handler, event.input, header, told)
+            loop.create_task(coroutine, name=handler.name, context=context)
         else:
-            loop.call_soon(self._handle_at_once, handler, arguments, told)
+            loop.call_soon(self._handle_at_once, handler, event.input, told, context=context)
 
     def _handle_at_once(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
         try:
@@ -351,15 +379,22 @@ class Execution:
         except BaseException as error:
             told.raised(error)
 
-    async def _handle(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
+    async def _handle(
+        self, kind: str, handler: Handler, arguments: Payloads, header: dict[str, Any], told: _Told
+    ) -> None:
         try:
             told.begins()
             values = handler.signature.decode(self._converter, arguments)
-            told.returned(await handler.function(self._instance, *values))
+            call = self._incoming_call(handler.name, values, header)
+            told.returned(await self._hooks.through(kind, call, partial(self._run_handler, handler)))
         except (GeneratorExit, Closed):
             raise
         except BaseException as error:
             told.raised(error)
+
+    async def _run_handler(self, handler: Handler, call: Call) -> Any:
+        result = handler.function(self._instance, *call.args)
+        return await result if handler.is_async else result
 
     def _request_cancel(self, event: WorkflowExecutionCancelRequested) -> None:
         if not self._cancel_requested:
@@ -375,7 +410,7 @@ class Execution:
         runtime, update_id = self.runtime, event.update_id
 
         def begins() -> None:
-            runtime.emit(AcceptUpdate(update_id=update_id, name=event.name, input=event.input))
+            runtime.emit(AcceptUpdate(update_id=update_id, name=event.name, input=event.input, header=event.header))
 
         def returned(result: Any) -> None:
             runtime.emit(CompleteUpdate(update_id=update_id, result=self._result(result)))
@@ -387,20 +422,20 @@ class Execution:
             else:
                 self._ended_by(error)
 
-        self._call(handler, event.input, _Told(begins, returned, raised))
+        self._call("handle_update", handler, event, _Told(begins, returned, raised))
 
     # Between tasks.
 
-    def query(self, name: str, arguments: Payloads = ()) -> Payload | None:
+    def query(self, name: str, arguments: Payloads = (), header: Mapping[str, Payload] = NO_HEADER) -> Payload | None:
         """Ask the code about its state between two workflow tasks.
 
         Raises:
             QueryFailed: there is no such query, or its handler raised.
             WorkerError: it woke code that waits, so that this execution is of no use any more.
         """
-        return self._context.run(self._query, name, arguments)
+        return self._context.run(self._query, name, arguments, header)
 
-    def _query(self, name: str, arguments: Payloads) -> Payload | None:
+    def _query(self, name: str, arguments: Payloads, header: Mapping[str, Payload]) -> Payload | None:
         runtime = self.runtime
         if name == STACK_QUERY:
             return self._converter.encode(self.stack())
@@ -415,7 +450,10 @@ class Execution:
             with loop.entered():
                 values = handler.signature.decode(self._converter, arguments)
                 bound = (self._instance,) if self._definition.queries.get(name) is handler else ()
-                result = self._result(handler.function(*bound, *values))
+                context, received = self._receive(header)
+                call = self._incoming_call(name, values, received)
+                answer = partial(_ask, handler, bound)
+                result = self._result(context.run(self._hooks.through, "handle_query", call, answer))
         except (Exception, asyncio.CancelledError, ContinueAsNew) as problem:
             raise QueryFailed(f"the query {name!r} failed: {type(problem).__name__}: {problem}") from problem
         finally:
@@ -440,6 +478,10 @@ _HANDLERS: Final[Mapping[type[Event], Callable[[Execution, Any], None]]] = {
     WorkflowExecutionCancelRequested: Execution._request_cancel,
 }
 """What else the code is told; every other event changes nothing for it."""
+
+
+def _ask(handler: Handler, bound: tuple[Any, ...], call: Call) -> Any:
+    return handler.function(*bound, *call.args)
 
 
 def _nothing(*_: object) -> None:

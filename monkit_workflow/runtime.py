@@ -32,6 +32,7 @@ from monkit_workflow.converter import Converter
 from monkit_workflow.definitions import Handler, WorkflowDefinition
 from monkit_workflow.errors import FailureError, WorkerError, WorkflowError
 from monkit_workflow.history import Event, MarkerRecorded
+from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import WorkflowInfo
 from monkit_workflow.loop import READ_ONLY, NumberedFuture, WorkflowLoop
 from monkit_workflow.machines import (
@@ -44,7 +45,7 @@ from monkit_workflow.machines import (
 )
 from monkit_workflow.matching import Pending, same_name
 from monkit_workflow.options import Cancellation
-from monkit_workflow.payload import Failure, Payload, Payloads
+from monkit_workflow.payload import Failure, Payload
 from monkit_workflow.recorded import RecordedValues
 
 __all__ = ["LocalActivity", "Runtime", "current"]
@@ -65,9 +66,10 @@ class LocalActivity:
 class Runtime:
     """State of one run between the code and its history."""
 
-    def __init__(self, definition: WorkflowDefinition, converter: Converter) -> None:
+    def __init__(self, definition: WorkflowDefinition, converter: Converter, hooks: Hooks) -> None:
         self.definition = definition
         self.converter = converter
+        self.hooks = hooks
         # What the loop lacks raises NotImplementedError, as asyncio has it; only typeshed calls that abstract.
         self.loop = WorkflowLoop(self, self._callback_failed)  # type: ignore[abstract]
         self.info: WorkflowInfo | None = None
@@ -226,17 +228,10 @@ class Runtime:
         self.emit(command, machine)
         return machine
 
-    def signal_external(
-        self, workflow_id: str, run_id: str, name: str, arguments: Payloads, *, child_only: bool = False
-    ) -> NumberedFuture[None]:
+    def signal_external(self, command: SignalExternalWorkflowExecution) -> NumberedFuture[None]:
         """Send a signal; the future ends when it is delivered."""
-        machine = RequestMachine(f"signal {name!r}", workflow_id, self.loop)
-        self.emit(
-            SignalExternalWorkflowExecution(
-                workflow_id=workflow_id, run_id=run_id, name=name, input=arguments, child_only=child_only
-            ),
-            machine,
-        )
+        machine = RequestMachine(f"signal {command.name!r}", command.workflow_id, self.loop)
+        self.emit(command, machine)
         return machine.future
 
     def cancel_external(self, workflow_id: str, run_id: str, reason: str) -> NumberedFuture[None]:

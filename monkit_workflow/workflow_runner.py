@@ -15,6 +15,7 @@ from monkit_workflow.errors import NotFound, QueryFailed, ServiceError
 from monkit_workflow.execution import BEHAVIOUR, Answer, Execution
 from monkit_workflow.failures import to_failure
 from monkit_workflow.history import Event
+from monkit_workflow.hooks import Hooks
 from monkit_workflow.replay import find_workflow
 from monkit_workflow.service import Query, Service, WorkflowTask
 from monkit_workflow.slices import SliceRunner, Stuck
@@ -43,12 +44,14 @@ class WorkflowRunner:
         self,
         service: Service,
         converter: Converter,
+        hooks: Hooks,
         definitions: Mapping[str, WorkflowDefinition],
         slices: SliceRunner,
         most_cached: int,
     ) -> None:
         self._service = service
         self._converter = converter
+        self._hooks = hooks
         self._definitions = definitions
         self._slices = slices
         self._most_cached = most_cached
@@ -133,6 +136,7 @@ class WorkflowRunner:
             workflow_id=task.workflow_id,
             run_id=task.run_id,
             namespace=self._service.namespace,
+            hooks=self._hooks,
         )
 
     async def _answer_query(self, run: _Run, task: WorkflowTask, query: Query) -> None:
@@ -143,8 +147,8 @@ class WorkflowRunner:
                 execution = run.execution = self._fresh(task)
                 history = await self._service.history(task.workflow_id, task.run_id)
                 await self._inside(run, "a query's replay", partial(execution.feed, history), task.timeout_ns)
-            name = f"query {query.name!r}"
-            result = await self._inside(run, name, partial(execution.query, query.name, query.input), task.timeout_ns)
+            ask = partial(execution.query, query.name, query.input, query.header)
+            result = await self._inside(run, f"query {query.name!r}", ask, task.timeout_ns)
         except QueryFailed as error:  # the run itself is as it was
             failure = to_failure(error, self._converter)
         except ServiceError:
