@@ -38,7 +38,9 @@ class ActivityInfo:
     attempt: int
     """From 1."""
     token: str
-    """Names this attempt to the service."""
+    """Names this attempt to the service; empty for a local one."""
+    is_local: bool = False
+    """Whether it runs inside a workflow task, by ``workflow.execute_local_activity``."""
     scheduled_at: datetime
     started_at: datetime
     start_to_close: timedelta | None
@@ -122,9 +124,10 @@ def complete_later() -> NoReturn:
 
     Raises:
         CompleteLater: always; let it pass.
-        WorkflowError: no attempt runs.
+        WorkflowError: no attempt runs, or a local one does.
     """
-    _current()
+    if _current().info.is_local:
+        raise WorkflowError("a local activity is part of a workflow task: it cannot be completed later")
     raise CompleteLater
 
 

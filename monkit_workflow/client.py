@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Any, Generic, Required, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
 from uuid import uuid4
 
+from msgspec.structs import replace
+
 from monkit_workflow.activity_handle import ActivityHandle
 from monkit_workflow.converter import Converter, JsonConverter
 from monkit_workflow.cron import check_cron
@@ -19,6 +21,8 @@ from monkit_workflow.errors import (
     MissingTimeout,
     TerminatedFailure,
     TimeoutFailure,
+    UpdateFailed,
+    UpdateRejected,
     WorkflowFailed,
 )
 from monkit_workflow.execution import STACK_QUERY
@@ -38,9 +42,18 @@ from monkit_workflow.interceptors import Call
 from monkit_workflow.options import Retry, nanoseconds
 from monkit_workflow.payload import Payloads
 from monkit_workflow.propagators import Propagator
-from monkit_workflow.service import ActivityIds, Description, QueryRequest, Service, SignalRequest, StartRequest
+from monkit_workflow.service import (
+    ActivityIds,
+    Description,
+    QueryRequest,
+    Service,
+    SignalRequest,
+    StartRequest,
+    UpdateOutcome,
+    UpdateRequest,
+)
 
-__all__ = ["Client", "StartOptions", "WorkflowHandle"]
+__all__ = ["Client", "StartOptions", "UpdateHandle", "WorkflowHandle"]
 
 R = TypeVar("R")
 Q = TypeVar("Q")
@@ -166,6 +179,71 @@ class WorkflowHandle(Generic[R]):
     def _call(self, name: str, args: tuple[Any, ...] = (), **options: Any) -> Call:
         return Call(name=name, args=args, options=options, workflow_id=self.id, run_id=self.run_id)
 
+    @overload
+    async def update(self, update: Callable[[Any, *Ts], Awaitable[Q]], /, *args: *Ts, id: str = "") -> Q: ...
+    @overload
+    async def update(self, update: Callable[[Any, *Ts], Q], /, *args: *Ts, id: str = "") -> Q: ...
+    @overload
+    async def update(self, update: str, /, *args: Any, id: str = "", returns: type[Q]) -> Q: ...
+    @overload
+    async def update(self, update: str, /, *args: Any, id: str = "") -> Any: ...
+    async def update(self, update: Any, /, *args: Any, id: str = "", returns: Any = Any) -> Any:  # type: ignore[misc]  # Any takes Ts
+        """Have the run change its state, and wait for what the handler returns. Some worker must be there.
+
+        Args:
+            update: the handler, such as ``OrderWorkflow.set_address``, or its name.
+            args: its arguments.
+            id: runs once in a run: asked for again, the same outcome is returned. By default a new one.
+            returns: the type of the result where a name is given.
+
+        Raises:
+            UpdateRejected: the code refused it, and nothing has changed; ``__cause__`` says why.
+            UpdateFailed: the handler began and failed; ``__cause__`` says why.
+            NotFound: there is no such execution.
+            AlreadyClosed: the run is over, or ended before the handler did.
+        """
+        name, hint = message_target(update, "update", args, returns)
+        call = self._call(name, args, id=id or str(uuid4()))
+
+        async def send(call: Call) -> Any:
+            return await UpdateHandle(self._client, self._update_request(call), hint).result()
+
+        return await self._client.hooks.through("update", call, send)
+
+    @overload
+    async def start_update(
+        self, update: Callable[[Any, *Ts], Awaitable[Q]], /, *args: *Ts, id: str = ""
+    ) -> UpdateHandle[Q]: ...
+    @overload
+    async def start_update(self, update: Callable[[Any, *Ts], Q], /, *args: *Ts, id: str = "") -> UpdateHandle[Q]: ...
+    @overload
+    async def start_update(self, update: str, /, *args: Any, id: str = "", returns: type[Q]) -> UpdateHandle[Q]: ...
+    @overload
+    async def start_update(self, update: str, /, *args: Any, id: str = "") -> UpdateHandle[Any]: ...
+    async def start_update(self, update: Any, /, *args: Any, id: str = "", returns: Any = Any) -> UpdateHandle[Any]:  # type: ignore[misc]  # Any takes Ts
+        """As `update`, and return as soon as the run has accepted it."""
+        name, hint = message_target(update, "update", args, returns)
+        call = self._call(name, args, id=id or str(uuid4()))
+
+        async def send(call: Call) -> UpdateHandle[Any]:
+            request = self._update_request(call)
+            await self._client._update(replace(request, wait="accepted"))
+            return UpdateHandle(self._client, request, hint)
+
+        handle: UpdateHandle[Any] = await self._client.hooks.through("start_update", call, send)
+        return handle
+
+    def _update_request(self, call: Call) -> UpdateRequest:
+        return UpdateRequest(
+            workflow_id=call.workflow_id,
+            run_id=call.run_id,
+            name=call.name,
+            update_id=call.options["id"],
+            input=self._client.encode(call.args),
+            header=self._client.hooks.send(call.header),
+            identity=self._client.identity,
+        )
+
     async def stack(self) -> str:
         """Where the code of the run waits, as Python shows a traceback. Raises as `query`."""
         return str(await self.query(STACK_QUERY))
@@ -206,6 +284,27 @@ class WorkflowHandle(Generic[R]):
 def _start_call(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Call:
     workflow_id = options.pop("id", "")
     return Call(name=name, args=args, options=options, workflow_id=workflow_id)
+
+
+class UpdateHandle(Generic[R]):
+    """An update that a run has accepted."""
+
+    def __init__(self, client: Client, request: UpdateRequest, hint: Any) -> None:
+        self.id = request.update_id
+        self._client = client
+        self._request = request
+        self._hint = hint
+
+    async def result(self) -> R:
+        """Wait for what the handler returns. Raises as `WorkflowHandle.update`."""
+        outcome = await self._client._update(self._request)
+        converter = self._client.converter
+        if outcome is None or outcome.failure is None:
+            payload = None if outcome is None else outcome.result
+            return cast(R, None if payload is None else converter.decode(payload, self._hint))
+        cause = to_error(outcome.failure, converter)
+        request = self._request
+        raise UpdateFailed(f"update {request.name!r}: {cause}", request.workflow_id, self.id) from cause
 
 
 class Client:
@@ -349,6 +448,14 @@ class Client:
         call = _start_call(name, args, options)
         handle: WorkflowHandle[Any] = await self.hooks.through("signal_with_start", call, send)
         return handle
+
+    async def _update(self, request: UpdateRequest) -> UpdateOutcome | None:
+        try:
+            return await self.service.update(request)
+        except UpdateRejected as error:
+            if error.failure is not None:
+                raise error from to_error(error.failure, self.converter)
+            raise
 
     def _start_request(
         self,

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from monkit_workflow.codecs import Codec
-from monkit_workflow.errors import ConversionError, NotFound, QueryFailed
+from monkit_workflow.errors import ConversionError, NotFound, QueryFailed, UpdateRejected
 from monkit_workflow.payload import Failure, Payload, json_payload
 from monkit_workflow.service import ActivityTask, Service, WorkflowTask
 
@@ -28,6 +28,8 @@ LOG = logging.getLogger("monkit_workflow.codecs")
 _IN_CLEAR: Final = frozenset({"search_attributes", "attributes"})
 _FOR_PEOPLE: Final = frozenset({"describe", "list"})
 """Calls whose answers are shown also where the keys are not at hand: what cannot be decoded stays as it is."""
+_POLLS: Final = frozenset({"poll_workflow_task", "poll_activity_task"})
+"""Calls whose answers nobody would miss: they fail where they are, and the next one is asked for."""
 _HIDDEN: Final = "Encoded failure"
 
 
@@ -66,16 +68,17 @@ class _CodedService:
         decoder = self._lenient_decoder if name in _FOR_PEOPLE else self._decoder
         try:
             answer = await method(*map(self._encoder.value, arguments), **self._encoder.value(options))
-        except QueryFailed as error:
+        except (QueryFailed, UpdateRejected) as error:
             if error.failure is None:
                 raise
             failure = decoder.failure(error.failure)
-            words = str(error).replace(error.failure.message, failure.message)  # as the service has put them
-            raise QueryFailed(words, failure) from None
+            decoded = type(error)(str(error).replace(error.failure.message, failure.message))
+            decoded.failure = failure
+            raise decoded from None
         try:
             return decoder.value(answer)
         except ConversionError as problem:
-            if not isinstance(answer, WorkflowTask | ActivityTask):
+            if name not in _POLLS:
                 raise
             await self._refuse(answer, problem)
             return None

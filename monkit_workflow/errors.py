@@ -37,9 +37,12 @@ __all__ = [
     "TerminatedFailure",
     "TimeoutFailure",
     "Unavailable",
+    "UpdateFailed",
+    "UpdateRejected",
     "WorkerError",
     "WorkflowError",
     "WorkflowFailed",
+    "continuation",
 ]
 
 
@@ -129,6 +132,15 @@ class WorkflowFailed(WorkflowError):
         self.run_id = run_id
 
 
+class UpdateFailed(WorkflowError):
+    """An accepted update did not return; ``__cause__`` is the failure."""
+
+    def __init__(self, message: str, workflow_id: str, update_id: str) -> None:
+        super().__init__(message)
+        self.workflow_id = workflow_id
+        self.update_id = update_id
+
+
 class ContinueAsNew(BaseException):
     """Raised by ``workflow.continue_as_new``; no `Exception`, so that no handler swallows it."""
 
@@ -136,6 +148,15 @@ class ContinueAsNew(BaseException):
         super().__init__("continue as new")
         self.arguments = args
         self.options = options
+
+
+def continuation(error: BaseException) -> ContinueAsNew | None:
+    """The wish to continue as new that *error* is or holds."""
+    if isinstance(error, ContinueAsNew):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for leaf in error.exceptions if (found := continuation(leaf)) is not None), None)
+    return None
 
 
 class ServiceError(WorkflowError):
@@ -167,9 +188,16 @@ class BadRequest(ServiceError):
 class QueryFailed(ServiceError):
     """The query's handler raised, or there is none of that name; ``failure`` is what the worker said of it."""
 
-    def __init__(self, message: str, failure: Failure | None = None) -> None:
-        super().__init__(message)
-        self.failure = failure
+    failure: Failure | None = None
+
+
+class UpdateRejected(ServiceError):
+    """The workflow refused the update, which left no trace; ``__cause__`` says why.
+
+    ``failure`` is the record that it was refused with.
+    """
+
+    failure: Failure | None = None
 
 
 class Unavailable(ServiceError):

@@ -19,18 +19,18 @@ from zlib import crc32
 
 from monkit_workflow.commands import (
     CLOSING_COMMANDS,
-    AcceptUpdate,
     CancelWorkflowExecution,
     Command,
-    CompleteUpdate,
     CompleteWorkflowExecution,
     ContinueAsNewWorkflowExecution,
     FailWorkflowExecution,
+    RejectUpdate,
 )
 from monkit_workflow.converter import Converter
 from monkit_workflow.definitions import Handler, WorkflowDefinition
-from monkit_workflow.errors import ContinueAsNew, ConversionError, Nondeterminism, QueryFailed, WorkerError
+from monkit_workflow.errors import ContinueAsNew, Nondeterminism, QueryFailed, WorkerError, continuation
 from monkit_workflow.failures import to_failure
+from monkit_workflow.handlers import Handlers
 from monkit_workflow.history import (
     Event,
     WorkflowExecutionCancelRequested,
@@ -46,11 +46,12 @@ from monkit_workflow.history import (
 from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import info_of
 from monkit_workflow.interceptors import Call
-from monkit_workflow.loop import Closed
+from monkit_workflow.loop import Closed, WokeCode
 from monkit_workflow.machines import ROUTES
 from monkit_workflow.matching import ADVICE, adopt, answer_events, match, show_command, show_event
 from monkit_workflow.payload import Payload, Payloads
 from monkit_workflow.runtime import LocalActivity, Runtime
+from monkit_workflow.service import Update
 from monkit_workflow.stack import show_stacks
 
 __all__ = ["BEHAVIOUR", "Answer", "Execution"]
@@ -60,8 +61,6 @@ BEHAVIOUR: Final = 1
 an old history would be replayed otherwise raises this, and keeps the old way for runs of a lower number."""
 
 STACK_QUERY: Final = "__stack_trace"
-
-_Message = WorkflowExecutionSignaled | WorkflowExecutionUpdateAccepted
 NO_HEADER: Final[Mapping[str, Payload]] = {}
 
 
@@ -78,15 +77,6 @@ class Answer:
         """The command that ends the run, ``None`` while it goes on."""
         last = self.commands[-1] if self.commands else None
         return last if isinstance(last, CLOSING_COMMANDS) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """Who is told how it goes with a handler."""
-
-    begins: Callable[[], None]
-    returned: Callable[[Any], None]
-    raised: Callable[[BaseException], None]
 
 
 class Execution:
@@ -112,10 +102,8 @@ class Execution:
         """The rules that this run goes by, see `BEHAVIOUR`; 0 if another SDK began it."""
         self.closing: Command | None = None
         """How the code ended the run, ``None`` while it goes on."""
-        self._hooks = hooks or Hooks(converter)
-        self.runtime = Runtime(definition, converter, self._hooks)
-        self._context = Context()
-        """Of the run: what its code sets there is not seen by other runs on the same thread."""
+        self.runtime = Runtime(definition, converter, hooks or Hooks(converter))
+        self._context = self.runtime.context
         self._names = (namespace, workflow_id, run_id)
         self._definition = definition
         self._converter = converter
@@ -123,10 +111,11 @@ class Execution:
         self._began: WorkflowExecutionStarted | None = None
         self._received: tuple[Context, dict[str, Any]] = (self._context, {})
         """Where the main function runs, and the header that the run began with."""
-        self._instance: Any = None
+        self._handlers = Handlers(self.runtime, self._ended_by)
         self._main: asyncio.Task[None] | None = None
         self._cancel_requested = False
         self._is_answered = True
+        self._open_task_id = 0
         self._has_rules = False
 
     # Events in, commands out.
@@ -135,17 +124,19 @@ class Execution:
         """Whether *event* may be the next one: after an answer its confirmation, and no other attempt of the task."""
         return event.id == self.next_id and (self._is_answered or isinstance(event, WorkflowTaskCompleted))
 
-    def feed(self, events: Sequence[Event]) -> Answer | None:
+    def feed(self, events: Sequence[Event], updates: Sequence[Update] = ()) -> Answer | None:
         """Take the next *events* and return the answer to the open task at their end, ``None`` if there is none.
+
+        *updates* came with that task and are not in history.
 
         Raises:
             Nondeterminism: the code does something else than history records.
             ValueError: the events do not begin with `next_id` or have a gap.
             Exception: what the code raised; the workflow task fails with it.
         """
-        return self._context.run(self._feed, events)
+        return self._context.run(self._feed, events, updates)
 
-    def _feed(self, events: Sequence[Event]) -> Answer | None:
+    def _feed(self, events: Sequence[Event], updates: Sequence[Update]) -> Answer | None:
         for event in events:
             if event.id != self.next_id:
                 raise ValueError(f"event {event.id} came where {self.next_id} was expected")
@@ -156,8 +147,8 @@ class Execution:
             event = events[place]
             place += 1
             kind = type(event)
-            if kind is WorkflowTaskStarted:
-                place, answer = self._task_started(event, events, place)
+            if isinstance(event, WorkflowTaskStarted):
+                place, answer = self._task_started(event, events, place, updates)
             elif isinstance(event, WorkflowTaskCompleted):
                 self._go_by(event.behaviour)
                 batch, after, place = answer_events(events, place)
@@ -169,18 +160,21 @@ class Execution:
                 self._incoming.append(event)
         return answer
 
-    def _task_started(self, started: Event, events: Sequence[Event], place: int) -> tuple[int, Answer | None]:
+    def _task_started(
+        self, started: WorkflowTaskStarted, events: Sequence[Event], place: int, updates: Sequence[Update]
+    ) -> tuple[int, Answer | None]:
         """Run the slice of a task unless its attempt came to nothing, and compare it with its answer."""
         following = events[place] if place < len(events) else None
         if following is None:
-            self._slice(started, None)
+            self._slice(started, None, updates)
             self._is_answered = False
+            self._open_task_id = started.scheduled_id
             return place, self.answer()
         if not isinstance(following, WorkflowTaskCompleted):
             return place, None
         self._go_by(following.behaviour)
         batch, after, place = answer_events(events, place + 1)
-        self._slice(started, batch)
+        self._slice(started, batch, ())
         self._confirm(following, batch, after)
         return place, None
 
@@ -194,6 +188,7 @@ class Execution:
         """Pair the last slice's commands with the events that its answer made."""
         runtime = self.runtime
         self._is_answered = True
+        runtime.commands = [item for item in runtime.commands if not isinstance(item.command, RejectUpdate)]
         for item, event in match(runtime.commands, batch, completed.id):
             machine = item.machine
             if machine is not None:
@@ -211,7 +206,7 @@ class Execution:
         runtime.commands.clear()
         self._incoming.extend(after)
 
-    def _slice(self, started: Event, batch: Sequence[Event] | None) -> None:
+    def _slice(self, started: Event, batch: Sequence[Event] | None, updates: Sequence[Update]) -> None:
         runtime = self.runtime
         if runtime.commands:
             raise Nondeterminism(
@@ -225,7 +220,9 @@ class Execution:
             self._incoming.clear()
             for event in batch or ():
                 if isinstance(event, WorkflowExecutionUpdateAccepted):
-                    self._accept(event)
+                    self._handlers.accept(event)
+            for update in updates:
+                self._handlers.propose(update)
             if self._main is None and self._began is not None:
                 self._start_main(self._began)
             self._run()
@@ -239,6 +236,12 @@ class Execution:
                 break
         if runtime.error is not None:
             raise runtime.error
+
+    def forget_task(self) -> None:
+        """The open task was answered and left no trace in history: its answer only refused updates."""
+        self.runtime.commands.clear()
+        self.next_id = self._open_task_id
+        self._is_answered = True
 
     def answer(self) -> Answer:
         """The commands of a live slice, without those that were withdrawn."""
@@ -287,26 +290,15 @@ class Execution:
         self.runtime.loop.salt = crc32(info.run_id.encode()) << 16  # above the counts that small sets look at
         self.runtime.last_result, self.runtime.last_failure = event.last_result, event.last_failure
         self._began = event
-        self._received = self._receive(event.header)
+        self._received = self.runtime.receive(event.header)
         if self._definition.factory is not None:
-            self._instance = self._received[0].run(self._definition.factory)
-
-    def _receive(self, header: Mapping[str, Payload]) -> tuple[Context, dict[str, Any]]:
-        """A context with what came in the header of a call, and the header's values.
-
-        It is a copy of the bare one: a signal does not run in the name of who started the workflow.
-        """
-        context = self._context.copy()
-        return context, context.run(self._hooks.receive, header)
-
-    def _incoming_call(self, name: str, arguments: Sequence[Any], header: dict[str, Any]) -> Call:
-        return Call(name=name, args=tuple(arguments), header=header, info=self.runtime.info)
+            self._handlers.instance = self._received[0].run(self._definition.factory)
 
     def _start_main(self, began: WorkflowExecutionStarted) -> None:
         loop = self.runtime.loop
         arguments = self._definition.signature.decode(self._converter, began.input)
         context, header = self._received
-        call = self._incoming_call(began.workflow_type, arguments, header)
+        call = self.runtime.called(began.workflow_type, arguments, header)
         self._main = loop.create_task(self._supervise(call), name="main", context=context)
         if self._cancel_requested:
             loop.call_soon(self._main.cancel)  # after its first step, so that it can clean up
@@ -314,7 +306,7 @@ class Execution:
     async def _supervise(self, call: Call) -> None:
         """Await the main function; its end is the end of the run."""
         try:
-            result = await self._hooks.through("run_workflow", call, self._run_main)
+            result = await self.runtime.hooks.through("run_workflow", call, self._run_main)
             self._close(CompleteWorkflowExecution(result=self._result(result)))
         except (GeneratorExit, Closed):
             raise
@@ -322,7 +314,8 @@ class Execution:
             self._ended_by(error)
 
     def _run_main(self, call: Call) -> Any:
-        bound = () if self._instance is None else (self._instance,)
+        instance = self._handlers.instance
+        bound = () if instance is None else (instance,)
         return self._definition.run(*bound, *call.args)
 
     def _result(self, value: object) -> Payload | None:
@@ -331,7 +324,7 @@ class Execution:
     def _ended_by(self, error: BaseException) -> None:
         runtime = self.runtime
         try:
-            if (following := _continuation(error)) is not None:
+            if (following := continuation(error)) is not None:
                 self._close(self._continue(following))
             elif isinstance(error, asyncio.CancelledError) and self._cancel_requested:
                 self._close(CancelWorkflowExecution())
@@ -355,74 +348,13 @@ class Execution:
         self.runtime.loop.stopped = True
 
     def _signal(self, event: WorkflowExecutionSignaled) -> None:
-        handler = self._definition.signals.get(event.name)
-        if handler is None:
-            self.runtime.mailbox.channel(event.name).put(event.input)
-        else:
-            self._call("handle_signal", handler, event, _Told(_nothing, _nothing, self._ended_by))
-
-    def _call(self, kind: str, handler: Handler, event: _Message, told: _Told) -> None:
-        """Have a handler run in its turn: a plain function in one step, an async one as a task of its own."""
-        loop = self.runtime.loop
-        context, header = self._receive(event.header)
-        if handler.is_async or self._hooks.stand_around(kind):
-            coroutine = self._handle(kind, handler, event.input, header, told)
-            loop.create_task(coroutine, name=handler.name, context=context)
-        else:
-            loop.call_soon(self._handle_at_once, handler, event.input, told, context=context)
-
-    def _handle_at_once(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
-        try:
-            told.begins()
-            values = handler.signature.decode(self._converter, arguments)
-            told.returned(handler.function(self._instance, *values))
-        except BaseException as error:
-            told.raised(error)
-
-    async def _handle(
-        self, kind: str, handler: Handler, arguments: Payloads, header: dict[str, Any], told: _Told
-    ) -> None:
-        try:
-            told.begins()
-            values = handler.signature.decode(self._converter, arguments)
-            call = self._incoming_call(handler.name, values, header)
-            told.returned(await self._hooks.through(kind, call, partial(self._run_handler, handler)))
-        except (GeneratorExit, Closed):
-            raise
-        except BaseException as error:
-            told.raised(error)
-
-    async def _run_handler(self, handler: Handler, call: Call) -> Any:
-        result = handler.function(self._instance, *call.args)
-        return await result if handler.is_async else result
+        self._handlers.signal(event)
 
     def _request_cancel(self, event: WorkflowExecutionCancelRequested) -> None:
         if not self._cancel_requested:
             self._cancel_requested = True
             if self._main is not None:
                 self.runtime.loop.call_soon(self._main.cancel)
-
-    def _accept(self, event: WorkflowExecutionUpdateAccepted) -> None:
-        """Run an update that has been accepted; its validator ran then. Its failures are its caller's."""
-        handler = self._definition.updates.get(event.name)
-        if handler is None:
-            raise Nondeterminism(event.id, show_event(event), "has no handler of that name", ADVICE)
-        runtime, update_id = self.runtime, event.update_id
-
-        def begins() -> None:
-            runtime.emit(AcceptUpdate(update_id=update_id, name=event.name, input=event.input, header=event.header))
-
-        def returned(result: Any) -> None:
-            runtime.emit(CompleteUpdate(update_id=update_id, result=self._result(result)))
-
-        def raised(error: BaseException) -> None:
-            is_callers = isinstance(error, ConversionError) or runtime.is_failure(error)
-            if is_callers and _continuation(error) is None:
-                runtime.emit(CompleteUpdate(update_id=update_id, failure=to_failure(error, self._converter)))
-            else:
-                self._ended_by(error)
-
-        self._call("handle_update", handler, event, _Told(begins, returned, raised))
 
     # Between tasks.
 
@@ -443,24 +375,19 @@ class Execution:
         if handler is None:
             known = ", ".join(sorted(runtime.query_handlers)) or "none"
             raise QueryFailed(f"the workflow {self._definition.name!r} has no query {name!r}; it has: {known}")
-        loop = runtime.loop
-        ready = loop.ready()
-        loop.read_only = True
         try:
-            with loop.entered():
+            with runtime.reading(f"the query {name!r}"), runtime.loop.entered():
                 values = handler.signature.decode(self._converter, arguments)
-                bound = (self._instance,) if self._definition.queries.get(name) is handler else ()
-                context, received = self._receive(header)
-                call = self._incoming_call(name, values, received)
-                answer = partial(_ask, handler, bound)
-                result = self._result(context.run(self._hooks.through, "handle_query", call, answer))
+                bound = (self._handlers.instance,) if self._definition.queries.get(name) is handler else ()
+                context, received = runtime.receive(header)
+                call = runtime.called(name, values, received)
+                return self._result(
+                    context.run(runtime.hooks.through, "handle_query", call, partial(_ask, handler, bound))
+                )
+        except WokeCode:
+            raise
         except (Exception, asyncio.CancelledError, ContinueAsNew) as problem:
             raise QueryFailed(f"the query {name!r} failed: {type(problem).__name__}: {problem}") from problem
-        finally:
-            loop.read_only = False
-            if loop.ready() != ready:
-                raise WorkerError(f"the query {name!r} woke code that waits: a query must change nothing")
-        return result
 
     def stack(self) -> str:
         """Where the code waits, as Python shows a traceback."""
@@ -484,10 +411,6 @@ def _ask(handler: Handler, bound: tuple[Any, ...], call: Call) -> Any:
     return handler.function(*bound, *call.args)
 
 
-def _nothing(*_: object) -> None:
-    """Nobody is told."""
-
-
 def _known(behaviour: int) -> int:
     if behaviour > BEHAVIOUR:
         raise WorkerError(
@@ -495,12 +418,3 @@ def _known(behaviour: int) -> int:
             "deploy that version here"
         )
     return behaviour
-
-
-def _continuation(error: BaseException) -> ContinueAsNew | None:
-    """The wish to continue as new that *error* is or holds."""
-    if isinstance(error, ContinueAsNew):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for leaf in error.exceptions if (found := _continuation(leaf)) is not None), None)
-    return None

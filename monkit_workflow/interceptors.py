@@ -25,6 +25,8 @@ CALLS: Final[Mapping[str, bool]] = {
     "signal_with_start": True,
     "signal": True,
     "query": True,
+    "update": True,
+    "start_update": True,
     "cancel": True,
     "terminate": True,
     # Into the code that a worker hosts.
@@ -35,6 +37,7 @@ CALLS: Final[Mapping[str, bool]] = {
     "run_activity": True,
     # Out of workflow code.
     "start_activity": False,
+    "start_local_activity": False,
     "start_child": True,
     "signal_external": True,
     "cancel_external": True,

@@ -30,12 +30,16 @@ __all__ = ["Closed", "NumberedFuture", "NumberedTask", "TimerKeeper", "WorkflowL
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-READ_ONLY = "a query only reads: it cannot start, cancel, record, wait for or draw anything"
+READ_ONLY = "queries and validators only read: they cannot start, cancel, record, wait for or draw anything"
 _SECOND_NS = 1_000_000_000
 _SWEEP = 64
 """How many ended tasks or generators may be held beside the living ones."""
 _MOST_AWAITS = 1000
 """How often a coroutine that is closed may await something in its clean-up."""
+
+
+class WokeCode(WorkerError):
+    """What may only read woke code that waits, so that the run is not any more what its history says."""
 
 
 class Closed(BaseException):

@@ -11,7 +11,9 @@ import asyncio
 import logging
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import Context
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -34,8 +36,10 @@ from monkit_workflow.errors import FailureError, WorkerError, WorkflowError
 from monkit_workflow.history import Event, MarkerRecorded
 from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import WorkflowInfo
-from monkit_workflow.loop import READ_ONLY, NumberedFuture, WorkflowLoop
+from monkit_workflow.interceptors import Call
+from monkit_workflow.loop import READ_ONLY, NumberedFuture, WokeCode, WorkflowLoop
 from monkit_workflow.machines import (
+    WITHDRAWN,
     ActivityMachine,
     ChildMachine,
     LocalActivityMachine,
@@ -62,6 +66,11 @@ class LocalActivity:
         self.command = command
         self.machine = machine
 
+    @property
+    def given_up(self) -> bool:
+        """Whether the code does not wait for it any more; its end is recorded all the same."""
+        return self.machine.state == WITHDRAWN
+
 
 class Runtime:
     """State of one run between the code and its history."""
@@ -70,6 +79,8 @@ class Runtime:
         self.definition = definition
         self.converter = converter
         self.hooks = hooks
+        self.context = Context()
+        """Of the run: what its code sets there is not seen by other runs on the same thread."""
         # What the loop lacks raises NotImplementedError, as asyncio has it; only typeshed calls that abstract.
         self.loop = WorkflowLoop(self, self._callback_failed)  # type: ignore[abstract]
         self.info: WorkflowInfo | None = None
@@ -93,6 +104,18 @@ class Runtime:
         self._count = 0
         self._random: Random | None = None
 
+    def receive(self, header: Mapping[str, Payload]) -> tuple[Context, dict[str, Any]]:
+        """A context with what came in the header of a call, and the header's values.
+
+        It is a copy of the bare one: a signal does not run in the name of who started the workflow.
+        """
+        context = self.context.copy()
+        return context, context.run(self.hooks.receive, header)
+
+    def called(self, name: str, arguments: Sequence[Any], header: dict[str, Any]) -> Call:
+        """The call of a function of the workflow."""
+        return Call(name=name, args=tuple(arguments), header=header, info=self.info)
+
     # Commands.
 
     def emit(self, command: Command, machine: Machine | None = None, *, withdrawn: bool = False) -> None:
@@ -113,6 +136,23 @@ class Runtime:
         """
         if self.loop.read_only:
             raise WorkerError(READ_ONLY)
+
+    @contextmanager
+    def reading(self, who: str) -> Iterator[None]:
+        """Let *who* look at the run's state, and change nothing.
+
+        Raises:
+            WokeCode: it woke code that waits.
+        """
+        loop = self.loop
+        ready = loop.ready()
+        loop.read_only = True
+        try:
+            yield
+        finally:
+            loop.read_only = False
+            if loop.ready() != ready:
+                raise WokeCode(f"{who} woke code that waits: it must change nothing")
 
     def abort(self, error: BaseException) -> None:
         """Stop the slice: the workflow task fails with the first such *error*. In a query nothing is stopped."""

@@ -26,6 +26,9 @@ __all__ = [
     "SignalRequest",
     "StartRequest",
     "Status",
+    "Update",
+    "UpdateOutcome",
+    "UpdateRequest",
     "WorkflowTask",
 ]
 
@@ -72,6 +75,29 @@ class QueryRequest(Struct, frozen=True, kw_only=True):
     run_id: str = ""
     input: Payloads = ()
     header: dict[str, Payload] = {}
+
+
+class UpdateRequest(Struct, frozen=True, kw_only=True):
+    """Have a run change its state and answer; an empty ``run_id`` means the current run.
+
+    The same ``update_id`` runs once in a run; asked again, it waits for the same outcome.
+    """
+
+    workflow_id: str
+    name: str
+    update_id: str
+    run_id: str = ""
+    input: Payloads = ()
+    header: dict[str, Payload] = {}
+    identity: str = ""
+    wait: Literal["accepted", "completed"] = "completed"
+
+
+class UpdateOutcome(Struct, frozen=True, kw_only=True):
+    """What an accepted update ended with."""
+
+    result: Payload | None = None
+    failure: Failure | None = None
 
 
 class PendingActivity(Struct, frozen=True, kw_only=True):
@@ -121,6 +147,15 @@ class Query(Struct, frozen=True, kw_only=True):
     header: dict[str, Payload] = {}
 
 
+class Update(Struct, frozen=True, kw_only=True):
+    """An update that no history has yet: the code says in its answer whether it accepts it."""
+
+    update_id: str
+    name: str
+    input: Payloads = ()
+    header: dict[str, Payload] = {}
+
+
 class WorkflowTask(Struct, frozen=True, kw_only=True):
     """News for the code of one run, or a query.
 
@@ -138,6 +173,7 @@ class WorkflowTask(Struct, frozen=True, kw_only=True):
     attempt: int = 1
     timeout_ns: int = 10_000_000_000
     query: Query | None = None
+    updates: tuple[Update, ...] = ()
 
 
 class ActivityTask(Struct, frozen=True, kw_only=True):
@@ -216,6 +252,16 @@ class Service(Protocol):
         """
         ...
 
+    async def update(self, request: UpdateRequest) -> UpdateOutcome | None:
+        """Wait until a run has accepted an update (``None`` if it goes on then), or has completed it.
+
+        Raises:
+            NotFound: there is no such execution.
+            AlreadyClosed: the run is over, or ended before the update did.
+            UpdateRejected: the code refused it, and it left no trace; ``__cause__`` may be a failure.
+        """
+        ...
+
     async def cancel(self, workflow_id: str, run_id: str = "", reason: str = "", identity: str = "") -> None:
         """Ask a run to cancel itself; asked again it is nothing new. Raises as `signal`."""
         ...
@@ -246,11 +292,21 @@ class Service(Protocol):
         """Wait for a workflow task or a query; ``None`` when it is time to ask again or to stop."""
         ...
 
-    async def complete_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> None:
+    async def complete_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> bool:
         """Answer a workflow task. The events are durable on return.
+
+        Returns:
+            False if there are none: the task came for updates and all were refused.
 
         Raises:
             NotFound: the task is no longer this worker's: it timed out, or the run has ended.
+        """
+        ...
+
+    async def extend_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> WorkflowTask:
+        """Answer a workflow task of whose answer more is to come; the next task is this worker's at once.
+
+        Raises as above, also when the answer was refused.
         """
         ...
 

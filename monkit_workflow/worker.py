@@ -19,6 +19,7 @@ from monkit_workflow.errors import GuardError, ServiceError
 from monkit_workflow.guard import GuardWarning, Mode, installed
 from monkit_workflow.guard_callers import own
 from monkit_workflow.inspection import inspect_globals
+from monkit_workflow.local_runner import LocalRunner
 from monkit_workflow.slices import SliceRunner
 from monkit_workflow.workflow_runner import WorkflowRunner
 
@@ -118,6 +119,7 @@ class Worker:
             replay: ``refuse``, ``warn`` or ``off``.
         max_activities: how many attempts may run at a time.
         max_workflow_tasks: how many workflow tasks may be answered at a time.
+        max_local_activities: how many local activities may run at a time.
         threads: how many threads run workflow code.
         cache: how many runs are kept in memory between their tasks; others are
             rebuilt from their history.
@@ -143,6 +145,7 @@ class Worker:
         guard: Mode = "refuse",
         max_activities: int = 100,
         max_workflow_tasks: int = 100,
+        max_local_activities: int = 100,
         threads: int = 4,
         cache: int = 10_000,
         deadlock_after: timedelta | None = timedelta(seconds=2),
@@ -155,13 +158,20 @@ class Worker:
         self._activities = _by_name("activity", map(activity_definition, activities))
         if not self._workflows and not self._activities:
             raise ValueError("a worker needs workflows= or activities=")
-        numbers = {"max_activities": max_activities, "max_workflow_tasks": max_workflow_tasks, "threads": threads}
-        for name, number in {**numbers, "cache": cache}.items():
+        numbers = {
+            "max_activities": max_activities,
+            "max_workflow_tasks": max_workflow_tasks,
+            "max_local_activities": max_local_activities,
+            "threads": threads,
+            "cache": cache,
+        }
+        for name, number in numbers.items():
             if number < 1:
                 raise ValueError(f"{name} must be at least 1, not {number}")
         self._guard: Mode = guard
         self._max_activities = max_activities
         self._max_workflow_tasks = max_workflow_tasks
+        self._max_local_activities = max_local_activities
         self._threads = threads
         self._cache = cache
         self._deadlock_after = deadlock_after
@@ -192,13 +202,20 @@ class Worker:
             service = await stack.enter_async_context(self._client.service)
             stack.enter_context(installed())
             pumps: list[_Pump[Any]] = []
+            stopping: list[Callable[[float], None]] = []
+            attempts = ActivityRunner(
+                service, self._client.converter, self._hooks, self._activities, self._max_activities
+            )
+            stack.callback(attempts.close)
             if self._workflows:
                 slices = SliceRunner(self._threads, self._guard, self._deadlock_after)
                 stack.callback(slices.close)
+                local = LocalRunner(attempts, self._client.converter, self._max_local_activities)
                 runner = WorkflowRunner(
-                    service, self._client.converter, self._hooks, self._workflows, slices, self._cache
+                    service, self._client.converter, self._hooks, self._workflows, slices, local, self._cache
                 )
                 stack.push_async_callback(runner.close)
+                stopping.append(runner.stop)
                 pumps.append(
                     _Pump(
                         lambda: service.poll_workflow_task(self._queue, self.identity),
@@ -208,10 +225,6 @@ class Worker:
                     )
                 )
             if self._activities:
-                attempts = ActivityRunner(
-                    service, self._client.converter, self._hooks, self._activities, self._max_activities
-                )
-                stack.callback(attempts.close)
                 pumps.append(
                     _Pump(
                         lambda: service.poll_activity_task(self._queue, self.identity),
@@ -220,14 +233,16 @@ class Worker:
                         self._grace_s,
                     )
                 )
-            stack.push_async_callback(self._stop, pumps)
+            stack.push_async_callback(self._stop, pumps, stopping)
             self._stack = stack.pop_all()
         return self
 
-    async def _stop(self, pumps: list[_Pump[Any]]) -> None:
+    async def _stop(self, pumps: list[_Pump[Any]], stopping: list[Callable[[float], None]]) -> None:
         """First no new tasks, then the ends of those that run."""
         for pump in pumps:
             pump.stop()
+        for stop in stopping:
+            stop(self._grace_s)
         try:
             await self._client.service.stop_polling(self.identity)
         except ServiceError as problem:

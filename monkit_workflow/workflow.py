@@ -34,6 +34,7 @@ from monkit_workflow.channels import Channel
 from monkit_workflow.declarations import define, query, run, signal, update, validator
 from monkit_workflow.guard import unguarded
 from monkit_workflow.info import WorkflowInfo
+from monkit_workflow.local_calls import LocalActivityOptions, execute_local_activity, start_local_activity
 from monkit_workflow.primitives import (
     as_completed,
     channel,
@@ -61,6 +62,7 @@ __all__ = [
     "ChildHandle",
     "ChildOptions",
     "ExternalHandle",
+    "LocalActivityOptions",
     "Saga",
     "WorkflowInfo",
     "as_completed",
@@ -69,6 +71,7 @@ __all__ = [
     "define",
     "execute_activity",
     "execute_child",
+    "execute_local_activity",
     "external",
     "info",
     "last_failure",
@@ -88,6 +91,7 @@ __all__ = [
     "sleep",
     "start_activity",
     "start_child",
+    "start_local_activity",
     "unguarded",
     "update",
     "uuid4",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from monkit_workflow import history as h
-from monkit_workflow.commands import CLOSING_COMMANDS, Command
+from monkit_workflow.commands import CLOSING_COMMANDS, Command, RejectUpdate
 from monkit_workflow.errors import NotFound
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure
+from monkit_workflow.service import Update
 from monkit_workflow.sqlite.checks import refusal
 from monkit_workflow.sqlite.decisions import decide
 from monkit_workflow.sqlite.state import RunState, Task
@@ -23,7 +26,9 @@ def retry_delay_ns(attempt: int) -> int:
     return min(_FIRST_DELAY_NS << min(attempt - 1, 10), _LONGEST_DELAY_NS)
 
 
-def offer_task(state: RunState, task: Task, token: str, identity: str, now_ns: int) -> tuple[Event, ...]:
+def offer_task(
+    state: RunState, task: Task, token: str, identity: str, updates: Iterable[Update], now_ns: int
+) -> tuple[Event, ...]:
     """Hand the due task to a worker: nothing is written, news wait until it answers.
 
     Returns:
@@ -49,6 +54,7 @@ def offer_task(state: RunState, task: Task, token: str, identity: str, now_ns: i
     begun = h.WorkflowTaskStarted(id=following, time_ns=at_ns, scheduled_id=scheduled_id, identity=identity)
     task.offered = (*offered, begun)
     task.token, task.identity, task.started_ns = token, identity, at_ns
+    task.proposed = frozenset(update.update_id for update in updates)
     state.held = True
     return task.offered
 
@@ -101,13 +107,17 @@ def complete_task(
     if failed is not None:
         fail_task(t, state, task, failed)
         return failed
-    for event in task.offered:
-        t.record(state, event)
-    started_id = state.length
+    if task.speculative and all(isinstance(command, RejectUpdate) for command in commands):
+        state.task = None
+        t.change_task(state, 0)  # as if it had changed, so that the run is looked at again
+        if t.release(state):
+            t.want_task(state)
+        return None
+    started_id, scheduled_id = _write_offered(t, state, task)
     t.append(
         state,
         h.WorkflowTaskCompleted,
-        scheduled_id=task.offered[-1].scheduled_id,  # type: ignore[attr-defined]
+        scheduled_id=scheduled_id,
         started_id=started_id,
         identity=task.identity,
         behaviour=behaviour,
@@ -130,9 +140,9 @@ def fail_task(t: Transition, state: RunState, task: Task, failure: Failure) -> N
 
 def time_out_task(t: Transition, state: RunState, task: Task) -> None:
     """The worker did not answer in time: offer the task again at once."""
-    if task.scheduled_id:
-        started = _write_offered(t, state, task)
-        t.append(state, h.WorkflowTaskTimedOut, scheduled_id=task.scheduled_id, started_id=started)
+    if task.attempt == 1:
+        started, scheduled_id = _write_offered(t, state, task)
+        t.append(state, h.WorkflowTaskTimedOut, scheduled_id=scheduled_id, started_id=started)
     failure = Failure(
         kind="timeout",
         type="TimeoutFailure",
@@ -150,21 +160,23 @@ def _again(t: Transition, state: RunState, task: Task, failure: Failure, delay_n
     t.release(state)
 
 
-def _write_offered(t: Transition, state: RunState, task: Task) -> int:
+def _write_offered(t: Transition, state: RunState, task: Task) -> tuple[int, int]:
+    """Ids of the start and of the scheduling of the attempt."""
+    scheduled_id: int = task.offered[-1].scheduled_id  # type: ignore[attr-defined]
     for event in task.offered:
         t.record(state, event)
-    return state.length
+    return state.length, scheduled_id
 
 
 def _write_failed(t: Transition, state: RunState, task: Task, failure: Failure) -> None:
     """Only the first failure is an event; a run that fails for weeks does not grow."""
     state.sticky = ""
-    if task.scheduled_id:
-        started = _write_offered(t, state, task)
+    if task.attempt == 1:
+        started, scheduled_id = _write_offered(t, state, task)
         t.append(
             state,
             h.WorkflowTaskFailed,
-            scheduled_id=task.scheduled_id,
+            scheduled_id=scheduled_id,
             started_id=started,
             failure=failure,
             identity=task.identity,

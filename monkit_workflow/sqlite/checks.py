@@ -30,6 +30,8 @@ class _Answer:
         self.limits = limits
         self.activities = set(state.activity_ids)
         self.timers = set(state.timers)
+        self.updates = dict(state.updates)
+        self.proposed = state.task.proposed if state.task is not None else frozenset()
         self.counts = Counter(
             {c.ScheduleActivityTask: len(state.activities), c.StartChildWorkflowExecution: len(state.children)}
         )
@@ -114,8 +116,18 @@ def _child(answer: _Answer, command: c.StartChildWorkflowExecution) -> Refusal |
     return None
 
 
-def _update(answer: _Answer, command: Command) -> Refusal | None:
-    return "Unsupported", "this service takes no updates"
+def _accept(answer: _Answer, command: c.AcceptUpdate) -> Refusal | None:
+    if command.update_id not in answer.proposed or command.update_id in answer.updates:
+        return "BadCommand", f"there is no update {command.update_id!r} to be accepted"
+    answer.updates[command.update_id] = 0
+    return None
+
+
+def _complete_update(answer: _Answer, command: c.CompleteUpdate) -> Refusal | None:
+    if answer.updates.get(command.update_id) != 0:
+        return "BadCommand", f"no update {command.update_id!r} is accepted and not completed"
+    answer.updates[command.update_id] = 1
+    return None
 
 
 _COUNTED: dict[type[Command], str] = {
@@ -130,7 +142,6 @@ _CHECKS: dict[type[Command], Callable[[_Answer, Any], Refusal | None]] = {
     c.StartTimer: _timer,
     c.CancelTimer: _cancel_timer,
     c.StartChildWorkflowExecution: _child,
-    c.AcceptUpdate: _update,
-    c.RejectUpdate: _update,
-    c.CompleteUpdate: _update,
+    c.AcceptUpdate: _accept,
+    c.CompleteUpdate: _complete_update,
 }

@@ -168,6 +168,18 @@ def _memo(t: Transition, state: RunState, command: c.ModifyWorkflowProperties) -
     t.append(state, h.WorkflowPropertiesModified, memo=command.memo, task_completed_id=state.answer_id)
 
 
+def _accept_update(t: Transition, state: RunState, command: c.AcceptUpdate) -> None:
+    t.append(state, h.WorkflowExecutionUpdateAccepted, **asdict(command))
+
+
+def _reject_update(t: Transition, state: RunState, command: c.RejectUpdate) -> None:
+    """Nothing of it is recorded."""
+
+
+def _complete_update(t: Transition, state: RunState, command: c.CompleteUpdate) -> None:
+    t.append(state, h.WorkflowExecutionUpdateCompleted, **asdict(command))
+
+
 def _complete(t: Transition, state: RunState, command: c.CompleteWorkflowExecution) -> None:
     chains.complete(t, state, command.result)
 
@@ -191,6 +203,9 @@ _DECISIONS: dict[type[Command], Callable[[Transition, RunState, Any], None]] = {
     c.RecordMarker: _marker,
     c.UpsertSearchAttributes: _attributes,
     c.ModifyWorkflowProperties: _memo,
+    c.AcceptUpdate: _accept_update,
+    c.RejectUpdate: _reject_update,
+    c.CompleteUpdate: _complete_update,
     c.CompleteWorkflowExecution: _complete,
     c.FailWorkflowExecution: _fail,
     c.CancelWorkflowExecution: _canceled,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from monkit_workflow.commands import Command
-from monkit_workflow.errors import NotFound, QueryFailed
+from monkit_workflow.errors import AlreadyClosed, NotFound, QueryFailed, ResourceExhausted
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.service import (
@@ -22,15 +22,16 @@ from monkit_workflow.service import (
     Description,
     Query,
     QueryRequest,
+    UpdateRequest,
     WorkflowTask,
 )
-from monkit_workflow.sqlite import answers, attempts, requests
+from monkit_workflow.sqlite import answers, attempts, requests, updates
 from monkit_workflow.sqlite.cache import RunCache
 from monkit_workflow.sqlite.calls import PENDING, Answers, Call
 from monkit_workflow.sqlite.describe import describe
 from monkit_workflow.sqlite.dispatch import Agenda, Lines, Poller
 from monkit_workflow.sqlite.rows import Tables
-from monkit_workflow.sqlite.state import Activity, RunState
+from monkit_workflow.sqlite.state import Activity, RunState, Task
 from monkit_workflow.sqlite.transition import Transition
 
 __all__ = ["Desk", "Question"]
@@ -73,6 +74,7 @@ class Desk:
         self._changed: dict[int, None] = {}
         """Runs whose workflow task has changed in this batch."""
         self._closed: list[RunState] = []
+        self._updates = updates.Updates(out)
         self._number = number
         """Of the last workflow task or query that was handed out: begins anew with every opening, so that
         no token of an earlier one is taken for one of this."""
@@ -130,6 +132,25 @@ class Desk:
         )
         return PENDING
 
+    def update(self, t: Transition, call: Call, request: UpdateRequest) -> Any:
+        """`Service.update`: it waits for the workflow task that is due, or makes one due."""
+        requests.refuse_large(request, t.limits.payload_bytes)
+        state = requests.run_of(t, request.workflow_id, request.run_id)
+        completed_id = state.updates.get(request.update_id)
+        if completed_id:
+            self._flush()
+            return updates.outcome(self.tables.events(state.key, completed_id)[0])
+        if not state.open:
+            raise AlreadyClosed(f"run {state.run_id} of workflow {request.workflow_id!r} is {state.status}")
+        if completed_id == 0 and request.wait == "accepted":
+            return None
+        requests.refuse_full(t, state)
+        if self._updates.count(state.key) >= t.limits.pending:
+            raise ResourceExhausted(f"{t.limits.pending} updates of workflow {request.workflow_id!r} wait already")
+        self._updates.ask(state, request, call)
+        self._changed[state.key] = None
+        return PENDING
+
     def _ask(self, state: RunState, question: Question) -> None:
         task = state.task
         if task is None:
@@ -168,10 +189,25 @@ class Desk:
 
     def complete_workflow_task(
         self, t: Transition, call: Call, token: str, commands: list[Command], behaviour: int
-    ) -> None:
+    ) -> bool:
         """`Service.complete_workflow_task`."""
         state = t.runs.get(attempts.parse_token(token)[0])
-        answers.complete_task(t, state, answers.held_task(state, token), commands, behaviour)
+        before = state.length
+        if answers.complete_task(t, state, answers.held_task(state, token), commands, behaviour) is None:
+            self._updates.take(state, commands)
+        return state.length > before
+
+    def extend_workflow_task(
+        self, t: Transition, call: Call, token: str, commands: list[Command], behaviour: int
+    ) -> WorkflowTask | None:
+        """`Service.extend_workflow_task`; ``None`` if the answer was refused."""
+        state = t.runs.get(attempts.parse_token(token)[0])
+        task = answers.held_task(state, token)
+        if answers.complete_task(t, state, task, commands, behaviour) is None and state.open:
+            self._updates.take(state, commands)
+            t.want_task(state)
+            return self._workflow_task(state, task.identity, t.now_ns)
+        return None
 
     def fail_workflow_task(self, t: Transition, call: Call, token: str, failure: Failure) -> None:
         """`Service.fail_workflow_task`."""
@@ -185,7 +221,7 @@ class Desk:
         question = self._asked.pop(token, None)
         if question is None:
             raise NotFound("the query is not open any more")
-        self.out.add(question.call, result, QueryFailed(failure.message, failure) if failure is not None else None)
+        self.out.add(question.call, result, None if failure is None else _query_failed(failure.message, failure))
 
     def complete_activity(self, t: Transition, call: Call, attempt: ActivityName, result: Payload | None) -> None:
         """`Service.complete_activity`."""
@@ -289,6 +325,7 @@ class Desk:
         for state in self._closed:
             for watcher in self._watchers.pop(state.key, ()):
                 self.out.add(watcher, state.closing)
+            self._updates.close(state)
         self._closed.clear()
         for line in self.workflow.take_stirred():
             while line.ready and (poller := line.next_poller()):
@@ -299,6 +336,8 @@ class Desk:
                     self.out.add(poller.call, task)
 
     def _settle_task(self, state: RunState, now_ns: int) -> None:
+        if state.task is None and state.open and not state.delayed and self._updates.wanted(state.key):
+            state.task = Task(0, 1, now_ns)
         task = state.task
         queue = state.started.task_queue
         if task is not None and not task.token:
@@ -349,13 +388,17 @@ class Desk:
         task = state.task
         if task is None or task.token:
             return None  # a stale entry
+        wanted = self._updates.wanted(state.key)
+        if task.speculative and not wanted:
+            state.task = None  # who asked has gone
+            return None
         queue = state.started.task_queue
         self._delayed[queue].discard(state.key)
         self._number += 1
         token = f"{state.key}:0:{self._number}"
         known = state.sticky == identity or state.tail[0].id == 1
         events = tuple(state.tail) if known else tuple(self.tables.events(state.key))
-        offered = answers.offer_task(state, task, token, identity, now_ns)
+        offered = answers.offer_task(state, task, token, identity, wanted, now_ns)
         self.agenda.add(now_ns + state.started.task_timeout_ns, state.key, token)
         return WorkflowTask(
             token=token,
@@ -365,6 +408,7 @@ class Desk:
             events=events + offered,
             attempt=task.attempt,
             timeout_ns=state.started.task_timeout_ns,
+            updates=wanted,
         )
 
     # Beginnings and ends.
@@ -395,6 +439,7 @@ class Desk:
                 self.activity.add_ready(queue, (run, event))
             elif phase == "started":
                 started.append((run, event))
+        self._changed = dict.fromkeys(self._updates.restore(runs.get))
         for question in questions:
             self._ask(runs.get(question.run), question)
         for run in list(self._watchers):
@@ -413,15 +458,21 @@ class Desk:
     def waiting(self) -> list[Call]:
         """Who waits for something other than a task."""
         watchers = [call for calls in self._watchers.values() for call in calls]
-        return [question.call for question in self._questions()] + watchers
+        return [*(question.call for question in self._questions()), *watchers, *self._updates.calls()]
 
     def kept(self) -> set[Call]:
         """Who waits for anything."""
         return {*self.waiting(), *self.workflow.waiting(), *self.activity.waiting()}
 
 
+def _query_failed(message: str, failure: Failure) -> QueryFailed:
+    error = QueryFailed(message)
+    error.failure = failure
+    return error
+
+
 def _unanswerable(state: RunState, failure: Failure) -> QueryFailed:
-    return QueryFailed(
+    return _query_failed(
         f"workflow {state.workflow_id!r} cannot answer: its workflow task fails, "
         f"last with {failure.type or failure.kind}: {failure.message}",
         failure,

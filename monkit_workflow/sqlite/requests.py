@@ -5,16 +5,26 @@ from __future__ import annotations
 from monkit_workflow import history as h
 from monkit_workflow.cron import check_cron
 from monkit_workflow.errors import AlreadyClosed, BadRequest, MissingTimeout, NotFound, ResourceExhausted
-from monkit_workflow.service import SignalRequest, StartRequest
+from monkit_workflow.service import SignalRequest, StartRequest, UpdateRequest
 from monkit_workflow.sqlite import lifecycle
 from monkit_workflow.sqlite.sizes import record_over
 from monkit_workflow.sqlite.state import RunState
 from monkit_workflow.sqlite.transition import Latest, Transition
 
-__all__ = ["cancel", "open_run", "refuse_large", "run_of", "signal", "signal_with_start", "start", "terminate"]
+__all__ = [
+    "cancel",
+    "open_run",
+    "refuse_full",
+    "refuse_large",
+    "run_of",
+    "signal",
+    "signal_with_start",
+    "start",
+    "terminate",
+]
 
 
-def refuse_large(record: StartRequest | SignalRequest, limit: int) -> None:
+def refuse_large(record: StartRequest | SignalRequest | UpdateRequest, limit: int) -> None:
     """Refuse a request with too large a payload.
 
     Raises:
@@ -22,6 +32,19 @@ def refuse_large(record: StartRequest | SignalRequest, limit: int) -> None:
     """
     if size := record_over(record, limit):
         raise ResourceExhausted(f"a payload has {size} bytes, more than the {limit} that one may have")
+
+
+def refuse_full(t: Transition, state: RunState) -> None:
+    """Refuse news for a run that can only end.
+
+    Raises:
+        ResourceExhausted: its history is at its limit.
+    """
+    events = state.length + len(state.buffered)
+    if events >= t.limits.history_events or state.bytes >= t.limits.history_bytes:
+        raise ResourceExhausted(
+            f"the history of workflow {state.workflow_id!r} is at its limit ({events} events, {state.bytes} bytes)"
+        )
 
 
 def run_of(t: Transition, workflow_id: str, run_id: str) -> RunState:
@@ -133,11 +156,7 @@ def _send(t: Transition, state: RunState, request: SignalRequest) -> None:
         return
     if not state.open:
         raise AlreadyClosed(f"run {state.run_id} of workflow {request.workflow_id!r} is {state.status}")
-    events = state.length + len(state.buffered)
-    if events >= t.limits.history_events or state.bytes >= t.limits.history_bytes:
-        raise ResourceExhausted(
-            f"the history of workflow {request.workflow_id!r} is at its limit ({events} events, {state.bytes} bytes)"
-        )
+    refuse_full(t, state)
     if request.request_id:
         state.request_ids.add(request.request_id)
         t.requests.append((state.key, request.request_id))

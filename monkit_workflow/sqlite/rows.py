@@ -277,7 +277,7 @@ def _task(state: RunState, event: int) -> Row | None:
         activity = state.activities.get(event)
         return _activity(state.key, activity) if activity is not None and activity.phase != "ended" else None
     task = state.task
-    if task is None:
+    if task is None or task.speculative:
         return None
     failure = _encode(task.failure) if task.failure is not None else None
     queue = state.started.task_queue

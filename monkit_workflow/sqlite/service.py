@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from monkit_workflow.commands import Command
-from monkit_workflow.errors import StoreError, Unavailable
+from monkit_workflow.errors import NotFound, StoreError, Unavailable
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.service import (
@@ -18,6 +18,8 @@ from monkit_workflow.service import (
     QueryRequest,
     SignalRequest,
     StartRequest,
+    UpdateOutcome,
+    UpdateRequest,
     WorkflowTask,
 )
 from monkit_workflow.sqlite.calls import Call
@@ -155,6 +157,11 @@ class SqliteService:
         answer: Payload | None = await self._submit(Desk.query, request)
         return answer
 
+    async def update(self, request: UpdateRequest) -> UpdateOutcome | None:
+        """See `Service.update`. What it returns for is durable."""
+        outcome: UpdateOutcome | None = await self._submit(Desk.update, request)
+        return outcome
+
     async def cancel(self, workflow_id: str, run_id: str = "", reason: str = "", identity: str = "") -> None:
         """See `Service.cancel`."""
         await self._submit(Desk.cancel, workflow_id, run_id, reason, identity)
@@ -185,14 +192,22 @@ class SqliteService:
         task: WorkflowTask | None = await self._poll(Desk.poll_workflow, queue, identity)
         return task
 
-    async def complete_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> None:
+    async def complete_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> bool:
         """See `Service.complete_workflow_task`.
 
         An answer that is refused, because a command is wrong or news arrived
         before a closing one, does not raise: it fails the task, which is
         offered again with its whole history.
         """
-        await self._submit(Desk.complete_workflow_task, token, commands, behaviour)
+        has_trace: bool = await self._submit(Desk.complete_workflow_task, token, commands, behaviour)
+        return has_trace
+
+    async def extend_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> WorkflowTask:
+        """See `Service.extend_workflow_task`."""
+        task: WorkflowTask | None = await self._submit(Desk.extend_workflow_task, token, commands, behaviour)
+        if task is None:
+            raise NotFound("the answer of the workflow task was refused, so that it could not be extended")
+        return task
 
     async def fail_workflow_task(self, token: str, failure: Failure) -> None:
         """See `Service.fail_workflow_task`."""

@@ -44,6 +44,7 @@ class Task:
         "failure",
         "identity",
         "offered",
+        "proposed",
         "scheduled_id",
         "started_ns",
         "token",
@@ -52,7 +53,7 @@ class Task:
 
     def __init__(self, scheduled_id: int, attempt: int, visible_ns: int) -> None:
         self.scheduled_id = scheduled_id
-        """0 for an attempt after the first: its events are written when it completes."""
+        """0 if its event is written when it completes: of an attempt after the first, and of a task for updates."""
         self.attempt = attempt
         self.visible_ns = visible_ns
         self.failure: Failure | None = None
@@ -62,6 +63,13 @@ class Task:
         self.started_ns = 0
         self.offered: tuple[Event, ...] = ()
         """The events that the worker was shown and history does not have yet."""
+        self.proposed: frozenset[str] = frozenset()
+        """Ids of the updates that it was shown."""
+
+    @property
+    def speculative(self) -> bool:
+        """Whether it is there for updates only: if all are refused it never was."""
+        return not self.scheduled_id and self.attempt == 1
 
 
 class Activity:
@@ -165,6 +173,8 @@ class RunState:
         self.activity_ids: dict[str, int] = {}
         self.timers: dict[str, Timer] = {}
         self.children: dict[int, Child] = {}
+        self.updates: dict[str, int] = {}
+        """Accepted updates: the id of the event that completed each, 0 while its handler runs."""
         self.cancel_requested = False
         self.delayed = False
         """The first workflow task is not due: the time of the schedule or of the next attempt has not come."""
@@ -294,6 +304,14 @@ def _memo(state: RunState, event: Any) -> None:
     state.memo = {**state.memo, **event.memo}
 
 
+def _update_accepted(state: RunState, event: Any) -> None:
+    state.updates[event.update_id] = 0
+
+
+def _update_completed(state: RunState, event: Any) -> None:
+    state.updates[event.update_id] = event.id
+
+
 def _closed(state: RunState, event: Event) -> None:
     state.status = _STATUS[type(event)]
     state.closing = event
@@ -355,6 +373,8 @@ _FOLDS: dict[type[Event], Callable[[RunState, Any], None]] = {
     h.WorkflowExecutionCancelRequested: _cancel_requested,
     h.UpsertWorkflowSearchAttributes: _attributes,
     h.WorkflowPropertiesModified: _memo,
+    h.WorkflowExecutionUpdateAccepted: _update_accepted,
+    h.WorkflowExecutionUpdateCompleted: _update_completed,
     **dict.fromkeys(_ACTIVITY_ENDS, _activity_ended),
     **dict.fromkeys(_CHILD_ENDS, _child_ended),
     **dict.fromkeys(_STATUS, _closed),

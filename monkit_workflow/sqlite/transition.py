@@ -152,7 +152,7 @@ class Transition:
 
     def want_task(self, state: RunState) -> None:
         """Schedule a workflow task, unless one is due or the time of the first one has not come."""
-        if state.task is None and not state.delayed:
+        if (state.task is None or state.task.speculative) and not state.delayed:
             started = state.started
             self.append(
                 state, h.WorkflowTaskScheduled, task_queue=started.task_queue, timeout_ns=started.task_timeout_ns

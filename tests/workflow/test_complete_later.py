@@ -103,4 +103,4 @@ def test_handle_needs_a_token_or_both_ids() -> None:
     client = connect("sqlite://")
     for names in ({}, {"workflow_id": "w"}, {"token": "t", "workflow_id": "w", "activity_id": "a"}):
         with pytest.raises(TypeError, match="token="):
-            client.activity(**names)  # type: ignore[call-overload]
+            client.activity(**names)
