@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-from monkit_workflow.activity import CURRENT, ActivityInfo, CompleteLater
+from monkit_workflow.activity import CURRENT, ActivityInfo, Attempt, CompleteLater
 from monkit_workflow.converter import Converter
 from monkit_workflow.definitions import ActivityDefinition
 from monkit_workflow.errors import (
@@ -24,16 +24,30 @@ from monkit_workflow.errors import (
     ServiceError,
 )
 from monkit_workflow.failures import decode_any, to_failure
+from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import moment
-from monkit_workflow.payload import Payloads
+from monkit_workflow.interceptors import Call
+from monkit_workflow.payload import Payload, Payloads
+from monkit_workflow.processes import ProcessPool
 from monkit_workflow.service import ActivityTask, Service
 
-__all__ = ["ActivityRunner"]
+__all__ = ["ActivityRunner", "OutOfTime", "RunningAttempt"]
 
 LOG = logging.getLogger("monkit_workflow.worker")
 _THROTTLE = 0.8
 """Of the heartbeat time-out: how long a heartbeat may wait for the next one to replace it."""
 _DEFAULT_INTERVAL_S = 30.0
+
+
+class OutOfTime(Exception):
+    """An attempt took longer than ``start_to_close``; nobody wants its result any more."""
+
+
+class RunningAttempt(Attempt, Protocol):
+    """What the runner needs of an attempt."""
+
+    task: asyncio.Task[Any] | None
+    """Set for an async function: cancelling it is how it learns."""
 
 
 class _Attempt:
@@ -43,7 +57,6 @@ class _Attempt:
         self.info = info
         self.cancelled = False
         self.task: asyncio.Task[Any] | None = None
-        """Set for an async function: cancelling it is how it learns."""
         self._service = service
         self._converter = converter
         self._loop = asyncio.get_running_loop()
@@ -98,13 +111,17 @@ class ActivityRunner:
         self,
         service: Service,
         converter: Converter,
+        hooks: Hooks,
         definitions: Mapping[str, ActivityDefinition],
         threads: int,
+        processes: int,
     ) -> None:
         self._service = service
         self._converter = converter
+        self._hooks = hooks
         self._definitions = definitions
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="monkit-activity")
+        self._processes = ProcessPool(processes)
 
     async def handle(self, task: ActivityTask) -> None:
         """Run one attempt. Never raises for what code or service do."""
@@ -116,10 +133,9 @@ class ActivityRunner:
             LOG.warning("the end of activity %s was not taken: %s", task.activity_type, problem)
 
     async def _run(self, task: ActivityTask) -> None:
-        attempt = _Attempt(self._info(task), self._service, self._converter)
+        attempt = _Attempt(self.info(task), self._service, self._converter)
         try:
-            result = await self._call(task, attempt)
-            payload = None if result is None else self._converter.encode(result)
+            payload = await self.call(task, attempt)
         except CompleteLater:
             attempt.end()
             await self._service.leave_open(task.token)
@@ -132,44 +148,65 @@ class ActivityRunner:
             await self._service.fail_activity(task.token, to_failure(error, self._converter))
             if isinstance(error, asyncio.CancelledError):
                 raise  # the worker stops
+        except OutOfTime as error:
+            raise NotFound("its time was over") from error  # the service says so, and which time-out it was
         except Exception as error:
             attempt.end()
             LOG.info("activity %s, attempt %s failed", task.activity_type, task.attempt, exc_info=error)
             await self._service.fail_activity(task.token, to_failure(error, self._converter))
         else:
             attempt.end()
-            await self._service.complete_activity(task.token, payload)
+            try:
+                await self._service.complete_activity(task.token, payload)
+            except ConversionError as error:  # a codec refused the result
+                await self._service.fail_activity(task.token, to_failure(error, self._converter))
 
-    async def _call(self, task: ActivityTask, attempt: _Attempt) -> Any:
-        definition = self._definitions.get(task.activity_type)
-        if definition is None:
-            known = ", ".join(sorted(self._definitions)) or "none"
-            raise NotRegistered(f"no activity is registered as {task.activity_type!r}; registered are: {known}")
+    async def call(self, task: ActivityTask, attempt: RunningAttempt) -> Payload | None:
+        """Run the code of an attempt and return its encoded result.
+
+        Raises:
+            NotRegistered: there is no code for it.
+            OutOfTime: an async function took longer than ``start_to_close``.
+            CompleteLater: the code leaves the attempt open.
+            Exception: what the code raised.
+        """
+        definition = self.definition(task.activity_type)
         try:
             values = definition.signature.decode(self._converter, task.input)
         except ConversionError as problem:
             raise ApplicationFailure(str(problem), type="ConversionError", non_retryable=True) from problem
-        context = contextvars.copy_context()
-        context.run(CURRENT.set, attempt)
-        loop = asyncio.get_running_loop()
-        if not definition.is_async:
-            return await loop.run_in_executor(self._pool, partial(context.run, definition.function, *values))
-        attempt.task = loop.create_task(definition.function(*values), context=context)
+        CURRENT.set(attempt)  # each attempt is handled by a task of its own, and this is its context
+        header = self._hooks.receive(task.header)
+        call = Call(name=definition.name, args=tuple(values), header=header, info=attempt.info)
         limit_s = task.start_to_close_ns / 1e9 or None
-        try:
-            async with asyncio.timeout(limit_s) as limit:  # the service gives it up then, so nobody wants the rest
-                return await attempt.task
-        except TimeoutError:
-            if limit.expired():
-                raise NotFound("its time was over") from None  # the service says so, and which time-out it was
-            raise
-        finally:
-            if not attempt.task.done():
-                attempt.task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await attempt.task
 
-    def _info(self, task: ActivityTask) -> ActivityInfo:
+        async def run(call: Call) -> Any:
+            if definition.is_async:
+                attempt.task = asyncio.create_task(definition.function(*call.args))
+                return await _bounded(attempt.task, limit_s)
+            if definition.in_process:
+                remote = self._processes.run(definition.function, call.args, attempt)
+                return await _bounded(asyncio.create_task(remote), limit_s)
+            function = partial(contextvars.copy_context().run, definition.function, *call.args)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+        result = await self._hooks.through("run_activity", call, run)
+        return None if result is None else self._converter.encode(result)
+
+    def definition(self, name: str) -> ActivityDefinition:
+        """The code of an activity.
+
+        Raises:
+            NotRegistered: there is none.
+        """
+        definition = self._definitions.get(name)
+        if definition is None:
+            known = ", ".join(sorted(self._definitions)) or "none"
+            raise NotRegistered(f"no activity is registered as {name!r}; registered are: {known}")
+        return definition
+
+    def info(self, task: ActivityTask) -> ActivityInfo:
+        """What the code may know of an attempt."""
         return ActivityInfo(
             namespace=self._service.namespace,
             workflow_id=task.workflow_id,
@@ -180,6 +217,7 @@ class ActivityRunner:
             task_queue=task.task_queue,
             attempt=task.attempt,
             token=task.token,
+            is_local=not task.token,
             scheduled_at=moment(task.scheduled_ns),
             started_at=moment(task.started_ns),
             start_to_close=_duration(task.start_to_close_ns),
@@ -189,8 +227,24 @@ class ActivityRunner:
         )
 
     def close(self) -> None:
-        """Let the threads go; a plain function that runs is not waited for."""
+        """Let threads and processes go; a plain function that runs on a thread is not waited for."""
+        self._processes.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _bounded(task: asyncio.Task[Any], limit_s: float | None) -> Any:
+    try:
+        async with asyncio.timeout(limit_s) as limit:
+            return await task
+    except TimeoutError:
+        if limit.expired():
+            raise OutOfTime from None
+        raise
+    finally:
+        if not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
 
 
 def _duration(value_ns: int) -> timedelta | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Literal
 
 from monkit_workflow.client import Client
+from monkit_workflow.codecs import Codec
+from monkit_workflow.coded_service import coded
 from monkit_workflow.converter import Converter
+from monkit_workflow.propagators import Propagator
+from monkit_workflow.service import Service
 from monkit_workflow.sqlite.service import SqliteService
 
 __all__ = ["connect"]
@@ -19,6 +24,10 @@ def connect(
     *,
     namespace: str = "default",
     converter: Converter | None = None,
+    codecs: Sequence[Codec] = (),
+    encode_failures: bool = True,
+    interceptors: Iterable[object] = (),
+    propagators: Iterable[Propagator] = (),
     identity: str | None = None,
     synchronous: Literal["full", "normal"] = "full",
     retention: timedelta | None = timedelta(days=30),
@@ -30,6 +39,13 @@ def connect(
             for one with an absolute path, ``sqlite://`` for memory that is gone with the client.
         namespace: workflow ids are unique in one.
         converter: how values become payloads, JSON by default.
+        codecs: what payloads pass through on their way to the service, in this order, such as
+            ``[Compression(), Encryption(keys, current="2024")]``; on their way back in reverse.
+        encode_failures: whether messages and stacks of failures pass through the codecs
+            too; without them people and tools that lack the keys can read why something failed.
+        interceptors: objects whose methods stand around calls of this client and of
+            its workers, the first one outermost; see `monkit_workflow.interceptors`.
+        propagators: carry context variables from who calls to who is called.
         identity: how this process is named in histories, by default by its id and host.
         synchronous: ``full``: what was acknowledged survives a loss of power.
             ``normal``: it survives a crash of the process, a loss of power may
@@ -37,6 +53,7 @@ def connect(
         retention: how long a run is kept after its end, ``None`` for ever.
 
     Raises:
+        TypeError: something is no interceptor or no propagator.
         ValueError: the address is of no known kind.
     """
     if not address.startswith(_SQLITE):
@@ -44,5 +61,8 @@ def connect(
     path = address.removeprefix(_SQLITE)
     if path and not path.startswith("/"):
         raise ValueError(f"{address!r} has no third slash; write sqlite:///{path}")
-    service = SqliteService(path[1:] or None, namespace=namespace, synchronous=synchronous, retention=retention)
-    return Client(service, converter=converter, identity=identity)
+    file = path[1:] or None
+    service: Service = SqliteService(file, namespace=namespace, synchronous=synchronous, retention=retention)
+    if codecs:
+        service = coded(service, codecs, encode_failures=encode_failures)
+    return Client(service, converter=converter, identity=identity, interceptors=interceptors, propagators=propagators)

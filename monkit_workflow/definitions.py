@@ -21,7 +21,7 @@ __all__ = [
     "activity_definition",
     "define_activity",
     "define_workflow",
-    "handler_name",
+    "message_target",
     "note_handler",
     "note_validator",
     "target",
@@ -67,6 +67,12 @@ class WorkflowDefinition:
         """The class or function as the user wrote it."""
         return self.factory or self.run
 
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """Of all that is called through payloads."""
+        handlers = (*self.signals.values(), *self.queries.values(), *self.updates.values())
+        return (self.signature, *(handler.signature for handler in handlers))
+
 
 @dataclass(frozen=True, slots=True)
 class ActivityDefinition:
@@ -76,6 +82,8 @@ class ActivityDefinition:
     function: Callable[..., Any]
     signature: Signature
     is_async: bool
+    in_process: bool = False
+    """Whether it runs in a process of its own."""
 
 
 def note_handler(function: Callable[..., Any], kind: HandlerKind, name: str | None) -> None:
@@ -107,19 +115,23 @@ def note_validator(handler: Callable[..., Any], function: Callable[..., Any]) ->
     setattr(handler, _VALIDATOR, function)
 
 
-def handler_name(handler: str | Callable[..., Any], kind: HandlerKind) -> tuple[str, Signature | None]:
-    """Name and signature of a signal, query or update that a caller names or points at.
+def message_target(
+    handler: str | Callable[..., Any], kind: HandlerKind, arguments: tuple[Any, ...], returns: Any = Any
+) -> tuple[str, Any]:
+    """Name and result type of a signal, query or update that a caller points at, or names with *returns*.
 
     Raises:
-        TypeError: the function is no handler of that kind.
+        TypeError: the function is no handler of that kind, or the arguments do not fit.
     """
     if isinstance(handler, str):
-        return handler, None
+        return handler, returns
     noted = getattr(handler, _HANDLER, None)
     if noted is None or noted[0] != kind:
         shown = getattr(handler, "__qualname__", repr(handler))
         raise TypeError(f"{shown} is no {kind} of a workflow; mark it with @workflow.{kind}, or give a name")
-    return noted[1], signature(handler, bound=True)
+    found = signature(handler, bound=True)
+    found.check(len(arguments))
+    return noted[1], found.result
 
 
 def define_workflow(subject: Any, name: str | None, failures: tuple[type[BaseException], ...]) -> None:
@@ -190,17 +202,19 @@ def workflow_definition(subject: Any) -> WorkflowDefinition:
     return definition
 
 
-def define_activity(function: Callable[..., Any], name: str | None) -> None:
+def define_activity(function: Callable[..., Any], name: str | None, *, in_process: bool = False) -> None:
     """Note on *function* that it is an activity.
 
     Raises:
-        TypeError: it is no function.
+        TypeError: it is no function, or an async one for a process.
     """
     if not callable(function) or inspect.isclass(function):
         raise TypeError(f"@activity.define stands above a function, not above {function!r}")
+    if in_process and inspect.iscoroutinefunction(function):
+        raise TypeError(f"{function.__qualname__} must be a plain function to run in a process")
     # A method keeps self out of its arguments: the worker is given the bound one.
     first = next(iter(inspect.signature(function).parameters), "")
-    setattr(function, _ACTIVITY, (name or function.__name__, first == "self"))
+    setattr(function, _ACTIVITY, (name or function.__name__, first == "self", in_process))
 
 
 def activity_definition(function: Callable[..., Any]) -> ActivityDefinition:
@@ -213,9 +227,10 @@ def activity_definition(function: Callable[..., Any]) -> ActivityDefinition:
     if noted is None:
         shown = getattr(function, "__qualname__", repr(function))
         raise TypeError(f"{shown} is no activity; put @activity.define above it")
-    name, has_self = noted
+    name, has_self, in_process = noted
     unbound = has_self and not inspect.ismethod(function)
-    return ActivityDefinition(name, function, signature(function, bound=unbound), inspect.iscoroutinefunction(function))
+    is_async = inspect.iscoroutinefunction(function)
+    return ActivityDefinition(name, function, signature(function, bound=unbound), is_async, in_process)
 
 
 def target(

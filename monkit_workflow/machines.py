@@ -51,6 +51,7 @@ from monkit_workflow.payload import Failure, Payload, Payloads
 __all__ = [
     "CANCEL_RECORDED",
     "ROUTES",
+    "WITHDRAWN",
     "ActivityMachine",
     "ChildMachine",
     "LocalActivityMachine",

@@ -44,6 +44,13 @@ class Payload(Struct, frozen=True, omit_defaults=True):
     encoding: str = JSON
     metadata: dict[str, str] = {}
 
+    @classmethod
+    def of(cls, data: bytes, encoding: str = JSON, metadata: dict[str, str] | None = None) -> Payload:
+        """The payload that holds *data*, which is JSON text if *encoding* says so."""
+        if encoding == JSON:
+            return cls(json=Raw(data), metadata=metadata or {})
+        return cls(binary=data, encoding=encoding, metadata=metadata or {})
+
     @property
     def data(self) -> memoryview | bytes:
         """The encoded bytes, whatever the encoding."""
@@ -58,13 +65,13 @@ def json_payload(text: bytes) -> Payload:
     return Payload(json=Raw(text))
 
 
-NULL = json_payload(b"null")
-"""In a change of a memo or of search attributes: what removes an entry."""
+NULL = Payload(encoding="binary/null")
+"""In a change of a memo or of search attributes: what removes an entry, as in Temporal."""
 
 
 def is_null(payload: Payload) -> bool:
-    """Whether a payload removes an entry: ours, or that of an SDK of Temporal."""
-    return payload.encoding == "binary/null" or (payload.encoding == JSON and payload.data == b"null")
+    """Whether a payload removes an entry."""
+    return payload.encoding == NULL.encoding
 
 
 def merge_payloads(known: Mapping[str, Payload], changes: Mapping[str, Payload]) -> dict[str, Payload]:
@@ -86,6 +93,8 @@ class Failure(Struct, frozen=True, omit_defaults=True, kw_only=True):
     details: Payloads = ()
     non_retryable: bool = False
     stack: str = ""
+    encoded: Payload | None = None
+    """Message and stack, where codecs have taken them in; see `monkit_workflow.coded_service`."""
     cause: Failure | None = None
 
 

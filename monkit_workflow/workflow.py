@@ -34,6 +34,7 @@ from monkit_workflow.channels import Channel
 from monkit_workflow.declarations import define, query, run, signal, update, validator
 from monkit_workflow.guard import unguarded
 from monkit_workflow.info import WorkflowInfo
+from monkit_workflow.local_calls import LocalActivityOptions, execute_local_activity, start_local_activity
 from monkit_workflow.notes import memo, search_attributes, upsert_memo, upsert_search_attributes
 from monkit_workflow.primitives import (
     as_completed,
@@ -62,6 +63,7 @@ __all__ = [
     "ChildHandle",
     "ChildOptions",
     "ExternalHandle",
+    "LocalActivityOptions",
     "Saga",
     "WorkflowInfo",
     "as_completed",
@@ -70,6 +72,7 @@ __all__ = [
     "define",
     "execute_activity",
     "execute_child",
+    "execute_local_activity",
     "external",
     "info",
     "last_failure",
@@ -91,6 +94,7 @@ __all__ = [
     "sleep",
     "start_activity",
     "start_child",
+    "start_local_activity",
     "unguarded",
     "update",
     "upsert_memo",

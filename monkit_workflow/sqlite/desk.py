@@ -24,6 +24,7 @@ from monkit_workflow.service import (
     Page,
     Query,
     QueryRequest,
+    ResetRequest,
     UpdateRequest,
     WorkflowTask,
 )
@@ -33,6 +34,7 @@ from monkit_workflow.sqlite.calls import PENDING, Answers, Call
 from monkit_workflow.sqlite.describe import describe
 from monkit_workflow.sqlite.dispatch import Agenda, Lines, Poller
 from monkit_workflow.sqlite.listing import count_runs, list_runs
+from monkit_workflow.sqlite.resets import reset
 from monkit_workflow.sqlite.rows import Tables
 from monkit_workflow.sqlite.state import Activity, RunState, Task
 from monkit_workflow.sqlite.transition import Transition
@@ -103,6 +105,12 @@ class Desk:
     def terminate(self, t: Transition, call: Call, *arguments: str) -> None:
         """`Service.terminate`."""
         requests.terminate(t, *arguments)
+
+    def reset(self, t: Transition, call: Call, request: ResetRequest) -> str:
+        """`Service.reset`."""
+        state = requests.run_of(t, request.workflow_id, request.run_id)
+        self._flush()
+        return reset(t, state, self.tables.events(state.key), request)
 
     def describe(self, t: Transition, call: Call, workflow_id: str, run_id: str) -> Description:
         """`Service.describe`."""
@@ -212,6 +220,18 @@ class Desk:
             self._updates.take(state, commands)
         return state.length > before
 
+    def extend_workflow_task(
+        self, t: Transition, call: Call, token: str, commands: list[Command], behaviour: int
+    ) -> WorkflowTask | None:
+        """`Service.extend_workflow_task`; ``None`` if the answer was refused."""
+        state = t.runs.get(attempts.parse_token(token)[0])
+        task = answers.held_task(state, token)
+        if answers.complete_task(t, state, task, commands, behaviour) is None and state.open:
+            self._updates.take(state, commands)
+            t.want_task(state)
+            return self._workflow_task(state, task.identity, t.now_ns)
+        return None
+
     def fail_workflow_task(self, t: Transition, call: Call, token: str, failure: Failure) -> None:
         """`Service.fail_workflow_task`."""
         state = t.runs.get(attempts.parse_token(token)[0])
@@ -224,7 +244,7 @@ class Desk:
         question = self._asked.pop(token, None)
         if question is None:
             raise NotFound("the query is not open any more")
-        self.out.add(question.call, result, QueryFailed(failure.message) if failure is not None else None)
+        self.out.add(question.call, result, None if failure is None else _query_failed(failure.message, failure))
 
     def complete_activity(self, t: Transition, call: Call, attempt: ActivityName, result: Payload | None) -> None:
         """`Service.complete_activity`."""
@@ -472,8 +492,15 @@ class Desk:
         return {*self.waiting(), *self.workflow.waiting(), *self.activity.waiting()}
 
 
+def _query_failed(message: str, failure: Failure) -> QueryFailed:
+    error = QueryFailed(message)
+    error.failure = failure
+    return error
+
+
 def _unanswerable(state: RunState, failure: Failure) -> QueryFailed:
-    return QueryFailed(
+    return _query_failed(
         f"workflow {state.workflow_id!r} cannot answer: its workflow task fails, "
-        f"last with {failure.type or failure.kind}: {failure.message}"
+        f"last with {failure.type or failure.kind}: {failure.message}",
+        failure,
     )

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from monkit_workflow.commands import Command
-from monkit_workflow.errors import BadRequest, StoreError, Unavailable
+from monkit_workflow.errors import BadRequest, NotFound, StoreError, Unavailable
 from monkit_workflow.filters import parse
 from monkit_workflow.history import Event
 from monkit_workflow.options import nanoseconds
@@ -20,6 +20,7 @@ from monkit_workflow.service import (
     Description,
     Page,
     QueryRequest,
+    ResetRequest,
     SignalRequest,
     StartRequest,
     UpdateOutcome,
@@ -179,6 +180,11 @@ class SqliteService:
         """See `Service.terminate`."""
         await self._submit(Desk.terminate, workflow_id, run_id, reason, identity)
 
+    async def reset(self, request: ResetRequest) -> str:
+        """See `Service.reset`."""
+        run_id: str = await self._submit(Desk.reset, request)
+        return run_id
+
     async def describe(self, workflow_id: str, run_id: str = "") -> Description:
         """See `Service.describe`."""
         found: Description = await self._submit(Desk.describe, workflow_id, run_id)
@@ -223,6 +229,13 @@ class SqliteService:
         """
         has_trace: bool = await self._submit(Desk.complete_workflow_task, token, commands, behaviour)
         return has_trace
+
+    async def extend_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> WorkflowTask:
+        """See `Service.extend_workflow_task`."""
+        task: WorkflowTask | None = await self._submit(Desk.extend_workflow_task, token, commands, behaviour)
+        if task is None:
+            raise NotFound("the answer of the workflow task was refused, so that it could not be extended")
+        return task
 
     async def fail_workflow_task(self, token: str, failure: Failure) -> None:
         """See `Service.fail_workflow_task`."""

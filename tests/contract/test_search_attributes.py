@@ -100,8 +100,7 @@ def test_continued_run_keeps_what_its_forebear_left_unless_it_is_given_others(se
 def test_null_removes_an_entry_of_the_memo(service: Service) -> None:
     async def scene(p: Player) -> None:
         await p.start(memo={"m": value("1"), "n": value("2"), "o": NULL})
-        binary = Payload(encoding="binary/null")
-        await p.answer(c.ModifyWorkflowProperties(memo={"m": NULL, "p": value("3"), "q": binary, "absent": NULL}))
+        await p.answer(c.ModifyWorkflowProperties(memo={"m": NULL, "p": value("3"), "absent": NULL}))
         memo = (await p.service.describe("w")).memo
         assert {name: text(item) for name, item in memo.items()} == {"n": "2", "p": "3"}
         assert (await p.service.list_workflows()).runs[0].memo == memo

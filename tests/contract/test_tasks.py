@@ -327,3 +327,36 @@ def test_token_of_nothing_is_refused(service: Service) -> None:
                 await p.service.complete_workflow_task(token, [], 1)
 
     play(service, scene)
+
+
+def test_extended_task_is_followed_by_the_next_one_of_the_same_worker(service: Service) -> None:
+    async def scene(p: Player) -> None:
+        await p.start()
+        task = await p.task()
+        await p.signal("meanwhile")
+        following = await p.service.extend_workflow_task(task.token, [c.StartTimer(timer_id="t", duration_ns=HOUR)], 1)
+        assert names(following.events)[-4:] == [
+            "TimerStarted",
+            "WorkflowExecutionSignaled",
+            "WorkflowTaskScheduled",
+            "WorkflowTaskStarted",
+        ]
+        await p.reply(following, c.CompleteWorkflowExecution())
+        assert (await p.service.describe("w")).status == "completed"
+        with pytest.raises(NotFound):
+            await p.service.extend_workflow_task(following.token, [], 1)
+
+    play(service, scene)
+
+
+def test_extension_that_is_refused_fails_the_task(service: Service) -> None:
+    async def scene(p: Player) -> None:
+        await p.start()
+        task = await p.task()
+        with pytest.raises(NotFound, match="could not be extended"):
+            await p.service.extend_workflow_task(task.token, [activity(start_to_close_ns=0)], 1)
+        failure = (await p.service.describe("w")).task_failure
+        assert failure is not None
+        assert failure.type == "MissingTimeout"
+
+    play(service, scene)

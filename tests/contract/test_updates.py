@@ -18,7 +18,7 @@ from tests.contract.player import Player, last, names, play, text, value
 async def ask(p: Player, update_id: str = "u", **options: Any) -> asyncio.Task[UpdateOutcome | None]:
     """Send an update that goes on in the background."""
     request = UpdateRequest(workflow_id="w", update_id=update_id, **{"name": "change", **options})
-    return asyncio.create_task(p.service.update(request))  # type: ignore[arg-type]
+    return asyncio.create_task(p.service.update(request))
 
 
 def accept(update_id: str = "u") -> c.AcceptUpdate:
