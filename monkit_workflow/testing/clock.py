@@ -1,10 +1,11 @@
 """The clock of an environment: it stands still, and skips to what is due when the event loop says so.
 
-Two threads take part. The store's thread waits here when it has nothing to do,
-and asks the loop, through *ask*, with the number of its last batch. The loop
-comes to rest, decides, and `grant`s that number. A grant for an earlier batch
-counts for nothing: what that batch answered may not have been seen yet. So
-time never runs on past somebody who was answered and has not acted.
+Two threads take part. The store's thread waits here when it has nothing to do.
+It numbers its batches and tells the loop of each; the loop acts on what it was
+answered, comes to rest and `grant`s the last number that it knows. A grant for
+an earlier batch counts for nothing, since what a later one answered has not
+been seen yet. So time never runs on past somebody who was answered and has not
+acted.
 """
 
 from __future__ import annotations
@@ -22,19 +23,16 @@ class SkippingClock:
 
     Args:
         start_ns: what it shows at first, nanoseconds since the epoch.
-        wanted: whether somebody waits for time to pass; called on the store's thread.
-        ask: asks the loop whether time may pass, with the number of the last
-            batch; called on the store's thread.
+        moved: is told, on the store's thread, the number of the last batch
+            when time has passed and the store has nothing to do at that time.
     """
 
-    def __init__(self, start_ns: int, wanted: Callable[[], bool], ask: Callable[[int], None]) -> None:
-        self._now_ns = start_ns
-        self._wanted = wanted
-        self._ask = ask
-        self._condition: threading.Condition | None = None
+    def __init__(self, start_ns: int, moved: Callable[[int], None]) -> None:
         self.batch = 0
-        """Number of the last one."""
-        self._asked = _NEVER
+        """Number of the last one; the store's thread counts."""
+        self._now_ns = start_ns
+        self._moved = moved
+        self._condition: threading.Condition | None = None
         self._granted = _NEVER
         self._until_ns: int | None = None
 
@@ -42,38 +40,24 @@ class SkippingClock:
         """Nanoseconds since the epoch."""
         return self._now_ns
 
-    # On the store's thread.
-
     def wait(self, condition: threading.Condition, until_ns: int | None) -> None:
         """Sleep until there is a request or the loop lets time pass; then it is *until_ns*, or what the loop said."""
         self._condition = condition
-        if self._granted == self.batch:
-            self._granted = self._asked = _NEVER
-            times = [at for at in (until_ns, self._until_ns) if at is not None]
-            if times:
-                self._now_ns = max(self._now_ns, min(times))
-                return
-        elif self._asked != self.batch and self._wanted():
-            self._asked = self.batch
-            self._ask(self.batch)
-        condition.wait()
-
-    def committed(self) -> None:
-        """A batch is about to be answered: what was granted before counts no more."""
-        self.batch += 1
-
-    # On the loop.
+        if self._granted != self.batch:
+            condition.wait()
+            return
+        self._granted = _NEVER
+        times = [at for at in (until_ns, self._until_ns) if at is not None]
+        if not times:
+            condition.wait()
+            return
+        self._now_ns = max(self._now_ns, min(times))
+        if until_ns is None or self._now_ns < until_ns:
+            self._moved(self.batch)
 
     def grant(self, batch: int, until_ns: int | None) -> None:
         """Let time pass to what is due next, at most to *until_ns*, unless there was a batch after *batch*."""
-        assert self._condition is not None  # who asks has waited
+        assert self._condition is not None  # it has waited since the batch, or will see this before it does
         with self._condition:
             self._granted, self._until_ns = batch, until_ns
             self._condition.notify()
-
-    def nudge(self) -> None:
-        """Have the store's thread ask again: what the loop would answer has changed."""
-        if self._condition is not None:
-            with self._condition:
-                self._asked = _NEVER
-                self._condition.notify()

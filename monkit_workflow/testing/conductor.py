@@ -25,6 +25,7 @@ from monkit_workflow.failures import to_error
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure
 from monkit_workflow.slices import debugged
+from monkit_workflow.sqlite.calls import Call
 from monkit_workflow.sqlite.state import RESET
 from monkit_workflow.testing.clock import SkippingClock
 
@@ -78,10 +79,10 @@ _CURRENT: contextvars.ContextVar[_Delayed | None] = contextvars.ContextVar("monk
 
 
 class Conductor:
-    """See the module. All methods are called on the loop, but `ask`, `wanted` and `tell`."""
+    """See the module. All methods are called on the loop, but `report`."""
 
     def __init__(self, start_ns: int, converter: Converter, *, fail_fast: bool) -> None:
-        self.clock = SkippingClock(start_ns, self.wanted, self.ask)
+        self.clock = SkippingClock(start_ns, self._moved)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.listeners: list[Callable[[str, str, Event], object]] = []
         self.problems: list[BaseException] = []
@@ -92,7 +93,8 @@ class Conductor:
         self._handed_at = _NEVER
         """The store's last batch when it was handed something: what it asked up to there is out of date."""
         self._resting = False
-        self._asked: int | None = None
+        self._idle_since: int | None = None
+        """The last batch, if the store has nothing to do since."""
         self._holds: dict[str, _Hold] = {}
         self._turn = asyncio.Lock()
         self._turn_of = ""
@@ -107,22 +109,18 @@ class Conductor:
 
     # On the store's thread.
 
-    def wanted(self) -> bool:
-        """Whether somebody waits."""
-        return bool(self._waits or self._queries)
+    def report(self, events: list[Happened]) -> tuple[Call, tuple[int, list[Happened]]]:
+        """Count a batch; its answers have to bring this along, so that the loop knows that it has seen them."""
+        assert self.loop is not None
+        self.clock.batch += 1
+        future: asyncio.Future[tuple[int, list[Happened]]] = self.loop.create_future()
+        future.add_done_callback(self._note_batch)
+        return Call(lambda: None, (), future), (self.clock.batch, events)
 
-    def ask(self, batch: int) -> None:
-        """The store has nothing to do since *batch*."""
-        self._call_soon(self._note_ask, batch)
-
-    def tell(self, events: list[Happened]) -> None:
-        """These events are history now."""
-        self._call_soon(self._note_events, events)
-
-    def _call_soon(self, step: Callable[..., None], *arguments: Any) -> None:
+    def _moved(self, batch: int) -> None:
         assert self.loop is not None
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self.loop.call_soon_threadsafe(step, *arguments)
+            self.loop.call_soon_threadsafe(self._decide_at_rest, batch)
 
     # What is going on.
 
@@ -134,7 +132,7 @@ class Conductor:
     def handing_over(self) -> None:
         """The store is about to get something to do."""
         self._handed_at = self.clock.batch
-        self._asked = None
+        self._idle_since = None
 
     @property
     def is_turn_taken(self) -> bool:
@@ -199,7 +197,7 @@ class Conductor:
         future = self.loop.create_future()
         heapq.heappush(self._alarms, (until_ns, next(self._numbers), future, None))
         self.waits_for(future)
-        self.clock.nudge()
+        self._rest_soon()
         await future
 
     def call_at(self, at_ns: int, callback: Callable[[], Any]) -> Callable[[], None]:
@@ -227,9 +225,10 @@ class Conductor:
         if self._delayed:
             await asyncio.wait(list(self._delayed))
 
-    # Events.
+    # What the store says.
 
-    def _note_events(self, events: list[Happened]) -> None:
+    def _note_batch(self, done: asyncio.Future[tuple[int, list[Happened]]]) -> None:
+        batch, events = done.result()
         for workflow_id, run_id, event in events:
             if isinstance(event, h.WorkflowTaskFailed) and event.failure.type not in _HARMLESS:
                 self._failing[run_id] = (workflow_id, event.failure)
@@ -240,13 +239,15 @@ class Conductor:
                     listener(workflow_id, run_id, event)
                 except Exception as error:  # as of a delayed callback
                     self.problems.append(error)
+        self._decide_at_rest(batch)
+
+    def _decide_at_rest(self, batch: int) -> None:
+        """The store has nothing to do since *batch*, unless it was handed something."""
+        if batch > self._handed_at:
+            self._idle_since = batch
+            self._rest_soon()
 
     # The decision.
-
-    def _note_ask(self, batch: int) -> None:
-        if batch > self._handed_at:
-            self._asked = batch
-            self._rest_soon()
 
     def _rest_soon(self) -> None:
         if not self._resting:
@@ -265,9 +266,8 @@ class Conductor:
                 self._look_later()
             else:
                 self._give()
-        elif self._asked is not None:
-            batch, self._asked = self._asked, None
-            self._decide(batch)
+        elif self._idle_since is not None:
+            self._decide(self._idle_since)
 
     def _give(self) -> None:
         hand_over, self._hand_over = self._hand_over, None
@@ -279,9 +279,10 @@ class Conductor:
         """The store has nothing to do, and neither has the loop."""
         if self._is_busy():
             self._look_later()
-        elif self._fail_waits() or self._fire(batch):
-            self._note_ask(batch)
+        elif self._fail_waits() or (self._waits and self._fire()):
+            self._rest_soon()
         elif self._waits:
+            self._idle_since = None  # it will say what comes of it
             self.clock.grant(batch, self._alarms[0][0] if self._alarms else None)
 
     def _is_busy(self) -> bool:
@@ -321,7 +322,7 @@ class Conductor:
             error.add_note(f"It happened here:\n{failure.stack}")
         return error
 
-    def _fire(self, batch: int) -> bool:
+    def _fire(self) -> bool:
         """Let the first happen of what is due. False if nothing is."""
         while self._alarms and self._alarms[0][2].done():
             heapq.heappop(self._alarms)
@@ -339,7 +340,7 @@ class Conductor:
 
     def _end_callback(self, task: asyncio.Task[None]) -> None:
         del self._delayed[task]
-        self.clock.nudge()
+        self._rest_soon()
 
     # What takes time outside.
 
@@ -362,9 +363,7 @@ class Conductor:
                 hold.told = True
                 LOG.warning("time stands still, since %s has been running for %d s", hold.what, took_s)
         self._give()  # perhaps the workflow code waits for it
-        self.clock.nudge()
-        if self._is_busy():
-            self._look_later()
+        self._rest_soon()
 
 
 _HARMLESS = ("UnhandledEvents", RESET)

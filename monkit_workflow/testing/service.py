@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -14,7 +15,7 @@ from monkit_workflow.service import ActivityTask, WorkflowTask
 from monkit_workflow.sqlite.cache import RunCache
 from monkit_workflow.sqlite.calls import Answers, Call
 from monkit_workflow.sqlite.desk import Desk, Question
-from monkit_workflow.sqlite.dispatch import Lines
+from monkit_workflow.sqlite.dispatch import Agenda, Lines
 from monkit_workflow.sqlite.rows import Tables, decode_event
 from monkit_workflow.sqlite.service import SqliteService
 from monkit_workflow.sqlite.transition import Transition
@@ -39,6 +40,19 @@ class _RoutedLines(Lines[T], Generic[T]):
         super().add_ready(self._route(queue, entry), entry)
 
 
+class _Agenda(Agenda):
+    """Without what concerns tasks that were answered: time would skip to it for nothing."""
+
+    def __init__(self, is_over: Callable[[int, str], bool]) -> None:
+        super().__init__()
+        self._is_over = is_over
+
+    def next_ns(self) -> int | None:
+        while self._heap and self._is_over(*self._heap[0][1:]):
+            heapq.heappop(self._heap)
+        return super().next_ns()
+
+
 class _Desk(Desk):
     """Sends what is mocked to the mocks, and tells the conductor what happened."""
 
@@ -49,6 +63,7 @@ class _Desk(Desk):
         self._conductor = conductor
         self._is_mocked = is_mocked
         self._happened: list[tuple[str, str, bytes]] = []
+        self.agenda = _Agenda(self._is_over)
 
     def _route_workflow(self, queue: str, entry: int | Question) -> str:
         run = entry.run if isinstance(entry, Question) else entry
@@ -59,6 +74,10 @@ class _Desk(Desk):
         scheduled = self.runs.get(run).activities[event].scheduled
         return MOCKS if self._is_mocked("activity", scheduled.activity_type) else queue
 
+    def _is_over(self, run: int, token: str) -> bool:
+        task = self.runs.get(run).task
+        return token not in self._asked and (task is None or task.token != token)
+
     def note(self, t: Transition) -> None:
         super().note(t)
         for run, _, _, body in t.events:
@@ -67,14 +86,13 @@ class _Desk(Desk):
 
     def committed(self, now_ns: int) -> None:
         super().committed(now_ns)
-        self._conductor.clock.committed()
-        if self._happened:
-            self._conductor.tell([(*names, decode_event(body)) for *names, body in self._happened])
-            self._happened.clear()
+        events = [(workflow_id, run_id, decode_event(body)) for workflow_id, run_id, body in self._happened]
+        self._happened.clear()
+        self.out.add(*self._conductor.report(events))
 
     def restore(self, tables: Tables, runs: RunCache, now_ns: int) -> list[tuple[int, int]]:
         self._happened.clear()
-        self._conductor.clock.committed()
+        self.out.add(*self._conductor.report([]))
         return super().restore(tables, runs, now_ns)
 
 
