@@ -57,7 +57,8 @@ class SkippingClock:
 
     def grant(self, batch: int, until_ns: int | None) -> None:
         """Let time pass to what is due next, at most to *until_ns*, unless there was a batch after *batch*."""
-        assert self._condition is not None  # it has waited since the batch, or will see this before it does
-        with self._condition:
-            self._granted, self._until_ns = batch, until_ns
-            self._condition.notify()
+        self._until_ns = until_ns
+        self._granted = batch
+        if self._condition is not None:  # else it has never waited yet, and will see this before it does
+            with self._condition:
+                self._condition.notify()

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from monkit_workflow.converter import Converter
 from monkit_workflow import history as h
+from monkit_workflow.converter import Converter
 from monkit_workflow.errors import FailureError, QueryFailed, WorkflowError
 from monkit_workflow.failures import to_error
 from monkit_workflow.history import Event

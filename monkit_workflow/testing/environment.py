@@ -52,11 +52,11 @@ class Environment:
     task_queue = "tests"
     """That of `worker`, if it is not given one."""
 
-    def __init__(
-        self, *, start: datetime = _START, converter: Converter | None = None, fail_fast: bool = True
-    ) -> None:
+    def __init__(self, *, start: datetime = _START, converter: Converter | None = None, fail_fast: bool = True) -> None:
         if start.tzinfo is None:
-            raise ValueError(f"start= takes a datetime with a time zone, such as datetime(2030, 1, 1, tzinfo=UTC): {start}")
+            raise ValueError(
+                f"start= takes a datetime with a time zone, such as datetime(2030, 1, 1, tzinfo=UTC): {start}"
+            )
         converter = converter or JsonConverter()
         mocks: dict[tuple[str, str], Mock] = {}
         start_ns = (start - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -13,7 +13,7 @@ from monkit_workflow.commands import Command
 from monkit_workflow.errors import Unavailable
 from monkit_workflow.service import ActivityTask, WorkflowTask
 from monkit_workflow.sqlite.cache import RunCache
-from monkit_workflow.sqlite.calls import Answers, Call
+from monkit_workflow.sqlite.calls import Call
 from monkit_workflow.sqlite.desk import Desk, Question
 from monkit_workflow.sqlite.dispatch import Agenda, Lines
 from monkit_workflow.sqlite.rows import Tables, decode_event
@@ -159,6 +159,7 @@ class ConductedService(SqliteService):
     # What holds time up.
 
     async def poll_workflow_task(self, queue: str, identity: str) -> WorkflowTask | None:
+        """See `Service.poll_workflow_task`. Time stands still until the task is answered; workers run one at a time."""
         task = await super().poll_workflow_task(queue, identity)
         if task is not None:
             what = f"code of workflow {task.workflow_id!r}"
@@ -176,6 +177,7 @@ class ConductedService(SqliteService):
             raise
 
     async def extend_workflow_task(self, token: str, commands: list[Command], behaviour: int) -> WorkflowTask:
+        """See `Service.extend_workflow_task`."""
         try:
             task = await super().extend_workflow_task(token, commands, behaviour)
         except BaseException:
@@ -186,6 +188,7 @@ class ConductedService(SqliteService):
         return task
 
     async def poll_activity_task(self, queue: str, identity: str) -> ActivityTask | None:
+        """See `Service.poll_activity_task`. Time stands still until the attempt has ended."""
         task = await super().poll_activity_task(queue, identity)
         if task is not None:
             what = f"activity {task.activity_type!r} of workflow {task.workflow_id!r}"

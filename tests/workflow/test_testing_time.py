@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from monkit_workflow import Client, Retry, Worker, activity, testing, workflow
-from monkit_workflow.errors import ActivityFailure, QueryFailed, TimeoutFailure, WorkflowFailed
+from monkit_workflow.client import StartOptions
+from monkit_workflow.errors import ActivityFailure, QueryFailed, WorkflowFailed
 from monkit_workflow.history import Event, TimerFired, WorkflowTaskFailed
 from tests.workflow.running import Gate, run
 
@@ -19,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def options(env: testing.Environment, id: str = "w") -> dict[str, object]:
+def options(env: testing.Environment, id: str = "w") -> StartOptions:
     return {"id": id, "task_queue": env.task_queue, "timeout": timedelta(days=1000)}
 
 
@@ -74,7 +76,7 @@ class Monthly:
 def test_time_passes_while_a_result_is_waited_for_and_stands_still_otherwise() -> None:
     async def test() -> None:
         async with testing.Environment() as env, env.worker(workflows=[Approval]):
-            handle = await env.client.start(Approval.run, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(Approval.run, **options(env))
             assert await handle.query(Approval.show) == "waiting"
             assert env.now() == START
             assert await handle.result() == "expired on 04"
@@ -86,7 +88,7 @@ def test_time_passes_while_a_result_is_waited_for_and_stands_still_otherwise() -
 def test_sleep_ends_after_everything_that_is_due_by_then() -> None:
     async def test() -> None:
         async with testing.Environment() as env, env.worker(workflows=[Approval]):
-            handle = await env.client.start(Approval.run, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(Approval.run, **options(env))
             await env.sleep(3 * DAY - timedelta(microseconds=1))
             assert await handle.query(Approval.show) == "waiting"
             await env.sleep(timedelta(microseconds=1))  # to the very moment of the timer
@@ -99,14 +101,14 @@ def test_sleep_ends_after_everything_that_is_due_by_then() -> None:
 
 def test_delayed_callback_sync_or_async_happens_in_its_time() -> None:
     async def test() -> None:
-        async with testing.Environment(start=datetime(2031, 5, 1, 12, tzinfo=UTC)) as env:
-            async with env.worker(workflows=[Approval]):
-                seen: list[datetime] = []
-                handle = await env.client.start(Approval.run, **options(env))  # type: ignore[arg-type]
-                env.after(2 * DAY, lambda: handle.signal(Approval.approve))
-                env.after(DAY, lambda: seen.append(env.now()))
-                assert await handle.result() == "approved on 03"
-                assert seen == [datetime(2031, 5, 2, 12, tzinfo=UTC)]
+        start = datetime(2031, 5, 1, 12, tzinfo=UTC)
+        async with testing.Environment(start=start) as env, env.worker(workflows=[Approval]):
+            seen: list[datetime] = []
+            handle = await env.client.start(Approval.run, **options(env))
+            env.after(2 * DAY, lambda: handle.signal(Approval.approve))
+            env.after(DAY, lambda: seen.append(env.now()))
+            assert await handle.result() == "approved on 03"
+            assert seen == [start + DAY]
 
     run(test())
 
@@ -123,7 +125,7 @@ def test_time_stands_still_while_a_delayed_callback_runs_unless_it_waits_itself(
             await handle.signal(Approval.approve)
 
         async with testing.Environment() as env, env.worker(workflows=[Approval]):
-            handle = await env.client.start(Approval.run, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(Approval.run, **options(env))
             env.after(DAY, meddle)
             assert await handle.result() == "approved on 03"
             assert times == [DAY, 2 * DAY]
@@ -134,7 +136,7 @@ def test_time_stands_still_while_a_delayed_callback_runs_unless_it_waits_itself(
 def test_time_passes_for_who_waits_for_an_update() -> None:
     async def test() -> None:
         async with testing.Environment() as env, env.worker(workflows=[Approval]):
-            handle = await env.client.start(Approval.run, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(Approval.run, **options(env))
             assert await handle.update(Approval.approve_tomorrow) == "02"
             assert await handle.result() == "approved on 02"
 
@@ -153,7 +155,7 @@ def test_sleepers_are_woken_one_after_the_other_and_see_what_those_before_did() 
             log.append(f"{name}: {await handle.query(Approval.show)}")
 
         async with testing.Environment() as env, env.worker(workflows=[Approval]):
-            handle = await env.client.start(Approval.run, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(Approval.run, **options(env))
             await asyncio.gather(sleep("b", 2 * DAY), sleep("a", DAY), sleep("c", 2 * DAY))
             assert log == ["a", "a: approved", "b", "b: approved", "c", "c: approved"]
 
@@ -178,7 +180,7 @@ def test_time_stands_still_while_an_activity_runs_in_code() -> None:
             return f"done after {(workflow.now() - START).total_seconds():g} s"
 
         async with testing.Environment() as env, env.worker(workflows=[racing], activities=[blocked]):
-            handle = await env.client.start(racing, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(racing, **options(env))
             result = asyncio.ensure_future(handle.result())
             await gate.wait_for_arrival()
             for _ in range(50):
@@ -204,13 +206,12 @@ def test_activity_that_never_answers_holds_time_up_for_its_own_time_out_only() -
             try:
                 await workflow.execute_activity(hanging, start_to_close=limit)
             except ActivityFailure as error:
-                assert isinstance(error.__cause__, TimeoutFailure)
-                return error.__cause__.kind
-            return "?"
+                return getattr(error.__cause__, "kind", "no time-out")
+            return "no failure"
 
         try:
             async with testing.Environment() as env, env.worker(workflows=[caught], activities=[hanging]):
-                handle = await env.client.start(caught, 0.01, **options(env))  # type: ignore[arg-type]
+                handle = await env.client.start(caught, 0.01, **options(env))
                 assert await handle.result() == "start_to_close"
         finally:
             ended.set()
@@ -235,7 +236,7 @@ def test_waits_between_attempts_are_skipped() -> None:
             return await workflow.execute_activity(failing, start_to_close=MINUTE, retry=retry)
 
         async with testing.Environment() as env, env.worker(workflows=[patient], activities=[failing]):
-            handle = await env.client.start(patient, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(patient, **options(env))
             assert await handle.result() == "at last"
             assert attempts == [timedelta(hours=hours) for hours in (0, 1, 3, 7)]
 
@@ -256,7 +257,7 @@ def test_activity_left_open_does_not_hold_time_up() -> None:
             return await workflow.execute_activity(ask_somebody, start_to_close=30 * DAY)
 
         async with testing.Environment() as env, env.worker(workflows=[asking], activities=[ask_somebody]):
-            handle = await env.client.start(asking, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(asking, **options(env))
             env.after(DAY, lambda: env.client.activity(token=tokens[0]).complete("yes"))
             assert await handle.result() == "yes"
             assert env.now() == START + DAY
@@ -267,7 +268,7 @@ def test_activity_left_open_does_not_hold_time_up() -> None:
 def test_year_of_a_monthly_schedule_passes() -> None:
     async def test() -> None:
         async with testing.Environment() as env, env.worker(workflows=[Monthly], activities=[note]):
-            handle = await env.client.start(Monthly.run, 12, [], **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(Monthly.run, 12, [], **options(env))
             paid = await handle.result()
             assert paid == [*(f"2030-{month:02}-01" for month in range(2, 13)), "2031-01-01"]
 
@@ -283,7 +284,9 @@ def test_year_of_a_monthly_cron_passes() -> None:
             times.append(f"{workflow.now():%m-%d}")
 
         async with testing.Environment() as env, env.worker(workflows=[billing], guard="off"):
-            await env.client.start(billing, cron="0 0 1 * *", **options(env))  # type: ignore[arg-type]
+            given = options(env)
+            given["cron"] = "0 0 1 * *"
+            await env.client.start(billing, **given)
             await env.sleep(timedelta(days=364))
             assert times == [f"{month:02}-01" for month in range(2, 13)]
 
@@ -293,7 +296,7 @@ def test_year_of_a_monthly_cron_passes() -> None:
 def test_run_whose_queue_nobody_serves_times_out_and_a_query_to_it_says_so() -> None:
     async def test() -> None:
         async with testing.Environment() as env:
-            handle = await env.client.start(Approval.run, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(Approval.run, **options(env))
             with pytest.raises(QueryFailed, match="no worker is there"):
                 await handle.query(Approval.show)
             with pytest.raises(WorkflowFailed, match="time was over"):
@@ -315,7 +318,7 @@ def test_plain_worker_on_the_client_is_as_good() -> None:
 def test_environments_in_one_process_do_not_meet() -> None:
     async def live(days: int) -> None:
         async with testing.Environment() as env, env.worker(workflows=[Approval]):
-            handle = await env.client.start(Approval.run, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(Approval.run, **options(env))
             env.after(days * DAY, lambda: handle.signal(Approval.approve))
             assert await handle.result() == f"approved on {1 + days:02}"
             assert env.now() == START + days * DAY
@@ -367,16 +370,14 @@ async def guest(number: int) -> float:
     return workflow.random().random()
 
 
-async def party() -> tuple[list[tuple[str, str, Event]], list[float]]:
+async def party(mocked: bool) -> tuple[list[tuple[str, str, Event]], list[float]]:
     events: list[tuple[str, str, Event]] = []
     async with testing.Environment() as env, env.worker(workflows=[Hub, guest], activities=[note]):
         env.listen(lambda *what: events.append(what))
-        env.mock("note", call=lambda text: text)
-        hub = await env.client.start(Hub.run, 35, **options(env, "hub"))  # type: ignore[arg-type]
-        guests = [
-            await env.client.start(guest, number, **options(env, f"guest-{number}"))  # type: ignore[arg-type]
-            for number in range(15)
-        ]
+        if mocked:
+            env.mock("note", call=lambda text: text)
+        hub = await env.client.start(Hub.run, 28, **options(env, "hub"))
+        guests = [await env.client.start(guest, number, **options(env, f"guest-{number}")) for number in range(8)]
         env.after(timedelta(hours=1), lambda: hub.query("__stack_trace"))
         await hub.result()
         numbers = await asyncio.gather(*(each.result() for each in guests))
@@ -387,12 +388,13 @@ def _without_worker(event: Event) -> Event:
     return replace(event, identity="") if hasattr(event, "identity") else event
 
 
-def test_same_test_has_the_same_histories_in_each_run() -> None:
+@pytest.mark.parametrize("mocked", [False, True])
+def test_same_test_has_the_same_histories_in_each_run(mocked: bool) -> None:
     async def test() -> None:
-        first = await party()
-        assert sum(isinstance(event, TimerFired) for _, _, event in first[0]) == 17  # those of no duration are none
+        first = await party(mocked)
+        assert sum(isinstance(event, TimerFired) for _, _, event in first[0]) == 12  # those of no duration are none
         for _ in range(29):
-            assert await party() == first
+            assert await party(mocked) == first
 
     asyncio.run(test())
 
@@ -402,7 +404,7 @@ def test_listener_is_told_every_event_in_order() -> None:
         told: dict[str, list[Event]] = {}
         async with testing.Environment() as env, env.worker(workflows=[Monthly], activities=[note]):
             env.listen(lambda workflow_id, run_id, event: told.setdefault(run_id, []).append(event))
-            handle = await env.client.start(Monthly.run, 3, [], **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(Monthly.run, 3, [], **options(env))
             await handle.result()
             assert len(told) == 3
             for run_id, events in told.items():
@@ -419,7 +421,7 @@ class Buggy:
     @workflow.run
     async def run(self) -> str:
         await workflow.sleep(DAY)
-        return str({}["nothing"])  # the bug
+        return os.environ["nothing of that name"]  # the bug
 
 
 @workflow.define(name="Buggy")
@@ -439,8 +441,8 @@ async def parent_of_buggy() -> str:
 def test_bug_in_workflow_code_is_raised_where_somebody_waits(subject: type) -> None:
     async def test() -> None:
         async with testing.Environment() as env, env.worker(workflows=[Buggy, parent_of_buggy]):
-            handle = await env.client.start(subject.__name__, **options(env))  # type: ignore[call-overload]
-            with pytest.raises(testing.WorkflowTaskFailed, match="KeyError: 'nothing'") as caught:
+            handle = await env.client.start(subject.__name__, **options(env))
+            with pytest.raises(testing.WorkflowTaskFailed, match="KeyError: 'nothing of that name'") as caught:
                 await handle.result()
             assert caught.value.failure.type == "KeyError"
             assert "# the bug" in caught.value.__notes__[0]
@@ -455,7 +457,7 @@ def test_mended_worker_goes_on_after_a_failure() -> None:
     async def test() -> None:
         async with testing.Environment() as env:
             async with env.worker(workflows=[Buggy]):
-                handle = await env.client.start(Buggy.run, **options(env))  # type: ignore[arg-type]
+                handle = await env.client.start(Buggy.run, **options(env))
                 with pytest.raises(testing.WorkflowTaskFailed):
                     await handle.result()
             async with env.worker(workflows=[Mended]):
@@ -479,23 +481,22 @@ def test_without_fail_fast_the_task_is_tried_again_as_in_production() -> None:
 
 def test_nondeterminism_is_raised_where_somebody_waits() -> None:
     async def test() -> None:
-        ways = iter([DAY, None])
-
         @workflow.define
-        async def fickle() -> None:
-            with workflow.unguarded():
-                duration = next(ways)
-            if duration is None:
-                await workflow.execute_activity(note, "x", start_to_close=MINUTE)
-            else:
-                await workflow.sleep(duration)
+        async def fickle(way: int) -> None:
+            await workflow.sleep(DAY)
+            await workflow.sleep(DAY)
 
-        async with testing.Environment() as env, env.worker(workflows=[fickle], activities=[note], cache=1):
-            handle = await env.client.start(fickle, **options(env))  # type: ignore[arg-type]
-            assert (await handle.describe()).status == "running"
-            other = await env.client.start(fickle, **options(env, "evicts"))  # type: ignore[arg-type]
-            with pytest.raises(testing.WorkflowTaskFailed, match="Nondeterminism|StopIteration"):
-                await asyncio.gather(handle.result(), other.result())
+        @workflow.define(name="fickle")
+        async def changed(way: int) -> None:
+            await workflow.execute_activity(note, "x", start_to_close=MINUTE)
+
+        async with testing.Environment() as env:
+            handle = await env.client.start(fickle, 1, **options(env))
+            async with env.worker(workflows=[fickle], activities=[note]):
+                await env.sleep(DAY)
+            async with env.worker(workflows=[changed], activities=[note]):
+                with pytest.raises(testing.WorkflowTaskFailed, match=r"Nondeterminism.* does not follow its history"):
+                    await handle.result()
 
     run(test())
 
@@ -512,7 +513,7 @@ def test_error_of_a_delayed_callback_is_raised_where_somebody_waits_or_at_the_en
     async def leaving() -> None:
         async with testing.Environment() as env, env.worker(workflows=[Approval]):
             env.listen(lambda *_: complain())
-            await env.client.start(Approval.run, **options(env))  # type: ignore[arg-type]
+            await env.client.start(Approval.run, **options(env))
 
     for test in (waiting(), leaving()):
         with pytest.raises(AssertionError, match="not what I expected"):
@@ -541,7 +542,7 @@ def test_environment_is_entered_once_and_used_from_its_own_loop() -> None:
 def test_timed_out_wait_leaves_nothing_behind() -> None:
     async def test() -> None:
         async with testing.Environment() as env, env.worker(workflows=[Approval]):
-            handle = await env.client.start(Approval.run, **options(env))  # type: ignore[arg-type]
+            handle = await env.client.start(Approval.run, **options(env))
             sleeping = asyncio.ensure_future(env.sleep(DAY))
             await asyncio.sleep(0)
             sleeping.cancel()
