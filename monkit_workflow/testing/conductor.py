@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import heapq
+import inspect
 import itertools
 import logging
 import time
@@ -211,9 +212,11 @@ class Conductor:
         _CURRENT.set(delayed)
         try:
             result = callback()
-            if asyncio.iscoroutine(result) or isinstance(result, asyncio.Future):
+            if inspect.isawaitable(result):
                 await result
-        except Exception as error:  # it belongs to the test, which is told where it waits
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # it belongs to the test, which is told where it waits
             self.problems.append(error)
 
     async def stop(self) -> None:
@@ -237,7 +240,9 @@ class Conductor:
             for listener in self.listeners:
                 try:
                     listener(workflow_id, run_id, event)
-                except Exception as error:  # as of a delayed callback
+                except (KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as error:  # as of a delayed callback
                     self.problems.append(error)
         self._decide_at_rest(batch)
 
@@ -347,7 +352,9 @@ class Conductor:
     def _look_later(self) -> None:
         if self._look is None:
             assert self.loop is not None
-            self._look = self.loop.call_later(_LOOK_S, self._look_at_holds)
+            now_s = time.monotonic()
+            left_s = (hold.since_s + hold.limit_s - now_s for hold in self._holds.values())
+            self._look = self.loop.call_later(min([_LOOK_S, *(left for left in left_s if left > 0)]), self._look_at_holds)
 
     def _look_at_holds(self) -> None:
         """Let go what took all the time that it has; say what takes long."""
