@@ -26,6 +26,7 @@ from monkit_workflow.errors import (
 from monkit_workflow.failures import decode_any, to_failure
 from monkit_workflow.info import moment
 from monkit_workflow.payload import Payload, Payloads
+from monkit_workflow.processes import ProcessPool
 from monkit_workflow.service import ActivityTask, Service
 
 __all__ = ["ActivityRunner", "OutOfTime", "RunningAttempt"]
@@ -110,11 +111,13 @@ class ActivityRunner:
         converter: Converter,
         definitions: Mapping[str, ActivityDefinition],
         threads: int,
+        processes: int,
     ) -> None:
         self._service = service
         self._converter = converter
         self._definitions = definitions
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="monkit-activity")
+        self._processes = ProcessPool(processes)
 
     async def handle(self, task: ActivityTask) -> None:
         """Run one attempt. Never raises for what code or service do."""
@@ -172,6 +175,9 @@ class ActivityRunner:
         if definition.is_async:
             attempt.task = loop.create_task(definition.function(*values), context=context)
             result = await _bounded(attempt.task, limit_s)
+        elif definition.in_process:
+            run = self._processes.run(definition.function, values, attempt)
+            result = await _bounded(loop.create_task(run), limit_s)
         else:
             call = partial(context.run, definition.function, *values)
             result = await loop.run_in_executor(self._pool, call)
@@ -211,7 +217,8 @@ class ActivityRunner:
         )
 
     def close(self) -> None:
-        """Let the threads go; a plain function that runs is not waited for."""
+        """Let threads and processes go; a plain function that runs on a thread is not waited for."""
+        self._processes.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -194,6 +194,8 @@ class RunState:
         """What arrived while the workflow task was held, by number in the inbox; ids are not given yet."""
         self.next_seq = 1
         # In memory only:
+        self.warned = False
+        """Whether its size was logged."""
         self.held = False
         """A worker holds the workflow task, or its answer is being taken: events have to wait."""
         self.tail: list[Event] = []
