@@ -57,6 +57,7 @@ class SqliteService:
         limits: what a run may grow to.
         cached_runs: states kept in memory; others are read when they are touched.
         open_store: opens the store, on the store's thread.
+        desk: makes what takes the requests there.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class SqliteService:
         limits: Limits | None = None,
         cached_runs: int = 10_000,
         open_store: Callable[[str | None, Synchronous], Store] = Store,
+        desk: Callable[..., Desk] = Desk,
     ) -> None:
         self.namespace = namespace
         self._options = Options(
@@ -79,6 +81,7 @@ class SqliteService:
             limits=limits if limits is not None else Limits(),
             cached_runs=cached_runs,
             open_store=lambda: open_store(path, synchronous),
+            desk=desk,
         )
         self._writer: Writer | None = None
         self._entered = 0
@@ -119,8 +122,11 @@ class SqliteService:
         if writer is None:
             raise Unavailable("the service is not open: enter it with 'async with'")
         future = asyncio.get_running_loop().create_future()
-        writer.submit(Call(step, arguments, future))
+        self._send(writer, Call(step, arguments, future))
         return future
+
+    def _send(self, writer: Writer, call: Call) -> None:
+        writer.submit(call)
 
     async def _poll(self, step: Callable[..., Any], queue: str, identity: str) -> Any:
         future = self._submit(step, queue, identity)

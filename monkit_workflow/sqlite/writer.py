@@ -50,6 +50,7 @@ class Options:
         limits: Limits,
         cached_runs: int,
         open_store: Callable[[], Store],
+        desk: Callable[[Tables, RunCache, Answers, Callable[[], None], int], Desk],
     ) -> None:
         self.namespace = namespace
         self.clock = clock
@@ -57,6 +58,7 @@ class Options:
         self.limits = limits
         self.cached_runs = cached_runs
         self.open_store = open_store
+        self.desk = desk
 
 
 class Writer:
@@ -80,8 +82,8 @@ class Writer:
         opening = Call(lambda: None, (), opened)
         threading.Thread(target=self._run, args=(opening,), name="monkit-workflow-sqlite", daemon=True).start()
 
-    def submit(self, call: Call) -> None:
-        """Hand in a request, from any thread.
+    def submit(self, *calls: Call) -> None:
+        """Hand in requests, from any thread; they come into the same batch as far as one holds them.
 
         Raises:
             Unavailable: the service is closed.
@@ -89,7 +91,7 @@ class Writer:
         with self._condition:
             if self._closing:
                 raise Unavailable("the service is closed")
-            self._calls.append(call)
+            self._calls.extend(calls)
             self._condition.notify()
 
     def close(self, closed: asyncio.Future[None] | None) -> None:
@@ -157,7 +159,7 @@ class Writer:
         try:
             tables, runs = self._readers()
             now_ns = self._clock.now_ns()
-            self._desk = Desk(tables, runs, self._out, self._flush, now_ns)
+            self._desk = self._options.desk(tables, runs, self._out, self._flush, now_ns)
             self._recover(self._desk.restore(tables, runs, now_ns))
         except BaseException:
             self._store.abandon()
