@@ -354,7 +354,9 @@ class Conductor:
             assert self.loop is not None
             now_s = time.monotonic()
             left_s = (hold.since_s + hold.limit_s - now_s for hold in self._holds.values())
-            self._look = self.loop.call_later(min([_LOOK_S, *(left for left in left_s if left > 0)]), self._look_at_holds)
+            self._look = self.loop.call_later(
+                min([_LOOK_S, *(left for left in left_s if left > 0)]), self._look_at_holds
+            )
 
     def _look_at_holds(self) -> None:
         """Let go what took all the time that it has; say what takes long."""
