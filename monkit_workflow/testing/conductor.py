@@ -39,8 +39,14 @@ _LOOK_S = 1.0
 _WARN_S = 10.0
 _NEVER = -1
 
+_WORK = "work"
+"""As the token of a hold: an activity is ready for a worker that has not taken it yet."""
+
 Happened = tuple[str, str, Event]
 """Workflow id, run id, event."""
+
+_Report = tuple[int, list[Happened], bool]
+"""Number of a batch, what happened, and whether an activity is ready for a worker that is there."""
 
 
 class WorkflowTaskFailed(WorkflowError):
@@ -106,17 +112,18 @@ class Conductor:
         self._numbers = itertools.count()
         self._delayed: dict[asyncio.Task[None], _Delayed] = {}
         self._failing: dict[str, tuple[str, Failure]] = {}
+        self._is_work_waiting = False
         self._look: asyncio.TimerHandle | None = None
 
     # On the store's thread.
 
-    def report(self, events: list[Happened]) -> tuple[Call, tuple[int, list[Happened]]]:
+    def report(self, events: list[Happened], *, is_work_waiting: bool) -> tuple[Call, _Report]:
         """Count a batch; its answers have to bring this along, so that the loop knows that it has seen them."""
         assert self.loop is not None
         self.clock.batch += 1
-        future: asyncio.Future[tuple[int, list[Happened]]] = self.loop.create_future()
+        future: asyncio.Future[_Report] = self.loop.create_future()
         future.add_done_callback(self._note_batch)
-        return Call(lambda: None, (), future), (self.clock.batch, events)
+        return Call(lambda: None, (), future), (self.clock.batch, events, is_work_waiting)
 
     def _moved(self, batch: int) -> None:
         assert self.loop is not None
@@ -230,8 +237,13 @@ class Conductor:
 
     # What the store says.
 
-    def _note_batch(self, done: asyncio.Future[tuple[int, list[Happened]]]) -> None:
-        batch, events = done.result()
+    def _note_batch(self, done: asyncio.Future[_Report]) -> None:
+        batch, events, is_work_waiting = done.result()
+        if is_work_waiting != self._is_work_waiting:
+            self._is_work_waiting = is_work_waiting
+            self._holds.pop(_WORK, None)
+            if is_work_waiting:
+                self.hold(_WORK, "what an activity waits for", round(_WARN_S * 1e9))
         for workflow_id, run_id, event in events:
             if isinstance(event, h.WorkflowTaskFailed) and event.failure.type not in _HARMLESS:
                 self._failing[run_id] = (workflow_id, event.failure)
@@ -354,7 +366,8 @@ class Conductor:
             assert self.loop is not None
             now_s = time.monotonic()
             left_s = (hold.since_s + hold.limit_s - now_s for hold in self._holds.values())
-            self._look = self.loop.call_later(min([_LOOK_S, *(left for left in left_s if left > 0)]), self._look_at_holds)
+            soonest_s = min([_LOOK_S, *(left for left in left_s if left > 0)])
+            self._look = self.loop.call_later(soonest_s, self._look_at_holds)
 
     def _look_at_holds(self) -> None:
         """Let go what took all the time that it has; say what takes long."""

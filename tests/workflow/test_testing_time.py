@@ -243,6 +243,24 @@ def test_waits_between_attempts_are_skipped() -> None:
     run(test())
 
 
+def test_worker_that_may_begin_so_many_activities_a_second_is_waited_for() -> None:
+    @workflow.define
+    async def many() -> str:
+        calls = (workflow.start_activity(note, str(number), start_to_close=MINUTE) for number in range(5))
+        return "".join(await asyncio.gather(*calls))
+
+    async def test() -> None:
+        async with (
+            testing.Environment() as env,
+            env.worker(workflows=[many], activities=[note], activities_per_second=50),
+        ):
+            handle = await env.client.start(many, **options(env))
+            assert await handle.result() == "01234"
+            assert env.now() == START
+
+    run(test())
+
+
 def test_activity_left_open_does_not_hold_time_up() -> None:
     async def test() -> None:
         tokens: list[str] = []
@@ -421,7 +439,7 @@ class Buggy:
     @workflow.run
     async def run(self) -> str:
         await workflow.sleep(DAY)
-        return os.environ["nothing of that name"]  # the bug
+        return os.environ["MISSING"]  # the bug
 
 
 @workflow.define(name="Buggy")
@@ -442,7 +460,7 @@ def test_bug_in_workflow_code_is_raised_where_somebody_waits(subject: type) -> N
     async def test() -> None:
         async with testing.Environment() as env, env.worker(workflows=[Buggy, parent_of_buggy]):
             handle = await env.client.start(subject.__name__, **options(env))
-            with pytest.raises(testing.WorkflowTaskFailed, match="KeyError: 'nothing of that name'") as caught:
+            with pytest.raises(testing.WorkflowTaskFailed, match="KeyError: 'MISSING'") as caught:
                 await handle.result()
             assert caught.value.failure.type == "KeyError"
             assert "# the bug" in caught.value.__notes__[0]
