@@ -158,7 +158,7 @@ class Environment:
     def listen(self, callback: Callable[[str, str, Event], object], /) -> None:
         """Call *callback* with workflow id, run id and event for every event of every run from now on.
 
-        Events come in the order in which they became history, and before
-        anybody acts on them. For what it raises see `after`.
+        Events come in the order in which they became history, and before time
+        passes again. For what it raises see `after`.
         """
         self._conductor.listeners.append(callback)

@@ -188,8 +188,7 @@ class ConductedService(SqliteService):
         """See `Service.poll_workflow_task`. Time stands still until the task is answered; workers run one at a time."""
         task = await super().poll_workflow_task(queue, identity)
         if task is not None:
-            what = f"code of workflow {task.workflow_id!r}"
-            self._conductor.hold(task.token, what, 2 * task.timeout_ns, is_workflow=True)  # the worker gives up first
+            self._conductor.hold_for_code(task)
             if queue != MOCKS:
                 await self._in_turn(task)
         return task
@@ -209,7 +208,7 @@ class ConductedService(SqliteService):
         except BaseException:
             self._conductor.release(token)
             raise
-        self._conductor.hold(task.token, f"code of workflow {task.workflow_id!r}", 2 * task.timeout_ns)
+        self._conductor.hold_for_code(task)
         self._conductor.pass_turn_on(token, task.token)
         return task
 
@@ -217,9 +216,7 @@ class ConductedService(SqliteService):
         """See `Service.poll_activity_task`. Time stands still until the attempt has ended."""
         task = await super().poll_activity_task(queue, identity)
         if task is not None:
-            what = f"activity {task.activity_type!r} of workflow {task.workflow_id!r}"
-            limits = [task.start_to_close_ns, task.schedule_to_close_ns, task.heartbeat_ns]
-            self._conductor.hold(task.token, what, min(filter(None, limits)))
+            self._conductor.hold_for_attempt(task)
         return task
 
 

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from monkit_workflow import Client, Retry, Worker, activity, testing, workflow
 from monkit_workflow.client import StartOptions
 from monkit_workflow.errors import ActivityFailure, QueryFailed, WorkflowFailed
-from monkit_workflow.history import Event, TimerFired, WorkflowTaskFailed
+from monkit_workflow.history import Event, TimerFired, WorkflowTaskCompleted, WorkflowTaskFailed
+from monkit_workflow.testing import conductor
 from tests.workflow.running import Gate, run
 
 DAY = timedelta(days=1)
@@ -192,6 +193,29 @@ def test_time_stands_still_while_an_activity_runs_in_code() -> None:
     run(test())
 
 
+def test_what_makes_time_stand_still_for_long_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(conductor, "_WARN_S", 0.0)
+
+    async def test() -> None:
+        @activity.define
+        async def stubborn() -> None:
+            while not caplog.records:
+                await asyncio.sleep(0.001)
+
+        @workflow.define
+        async def enduring() -> None:
+            await workflow.execute_activity(stubborn, start_to_close=timedelta(hours=1))
+
+        async with testing.Environment() as env, env.worker(workflows=[enduring], activities=[stubborn]):
+            handle = await env.client.start(enduring, **options(env))
+            await handle.result()
+        assert "time stands still, since activity 'stubborn' of workflow 'w' has been running" in caplog.text
+
+    run(test())
+
+
 def test_activity_that_never_answers_holds_time_up_for_its_own_time_out_only() -> None:
     async def test() -> None:
         ended = threading.Event()
@@ -256,6 +280,30 @@ def test_worker_that_may_begin_so_many_activities_a_second_is_waited_for() -> No
         ):
             handle = await env.client.start(many, **options(env))
             assert await handle.result() == "01234"
+            assert env.now() == START
+
+    run(test())
+
+
+def test_local_activity_that_outlasts_its_workflow_task_holds_time_up_and_may_use_the_client() -> None:
+    async def test() -> None:
+        extended = asyncio.Event()
+
+        @activity.define
+        async def slow() -> str:
+            await extended.wait()
+            return (await env.client.handle("w").describe()).status
+
+        @workflow.define
+        async def hosting() -> str:
+            return await workflow.execute_local_activity(slow, start_to_close=timedelta(hours=1))
+
+        async with testing.Environment() as env, env.worker(workflows=[hosting], activities=[slow]):
+            env.listen(lambda *what: extended.set() if isinstance(what[2], WorkflowTaskCompleted) else None)
+            given = options(env)
+            given["task_timeout"] = timedelta(milliseconds=100)
+            handle = await env.client.start(hosting, **given)
+            assert await handle.result() == "running"
             assert env.now() == START
 
     run(test())
@@ -489,7 +537,7 @@ def test_without_fail_fast_the_task_is_tried_again_as_in_production() -> None:
         failures: list[Event] = []
         async with testing.Environment(fail_fast=False) as env, env.worker(workflows=[Buggy]):
             env.listen(lambda *what: failures.append(what[2]) if isinstance(what[2], WorkflowTaskFailed) else None)
-            handle = await env.client.start(Buggy.run, id="w", task_queue=env.task_queue, timeout=2 * DAY)
+            handle = await env.client.start(Buggy.run, id="w", task_queue=env.task_queue, timeout=DAY + 5 * MINUTE)
             with pytest.raises(WorkflowFailed, match="time was over"):
                 await handle.result()
             assert len(failures) == 1
