@@ -31,10 +31,14 @@ try:
     from monkit_workflow import activity, errors, workflow
     from monkit_workflow.activity_handle import ActivityHandle
     from monkit_workflow.client import Client, UpdateHandle, WorkflowHandle
+    from monkit_workflow.codecs import Codec, Compression, Encryption
     from monkit_workflow.connecting import connect
     from monkit_workflow.converter import Converter, JsonConverter
     from monkit_workflow.history_file import RecordedHistory, read_history, write_history
+    from monkit_workflow.interceptors import Call
     from monkit_workflow.options import Retry
+    from monkit_workflow.payload import Payload
+    from monkit_workflow.propagators import ContextVarPropagator, Propagator
     from monkit_workflow.replay import Replay, replay
     from monkit_workflow.worker import Worker
 except ModuleNotFoundError as problem:
@@ -46,9 +50,16 @@ except ModuleNotFoundError as problem:
 
 __all__ = [
     "ActivityHandle",
+    "Call",
     "Client",
+    "Codec",
+    "Compression",
+    "ContextVarPropagator",
     "Converter",
+    "Encryption",
     "JsonConverter",
+    "Payload",
+    "Propagator",
     "RecordedHistory",
     "Replay",
     "Retry",

@@ -24,7 +24,9 @@ from monkit_workflow.errors import (
     ServiceError,
 )
 from monkit_workflow.failures import decode_any, to_failure
+from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import moment
+from monkit_workflow.interceptors import Call
 from monkit_workflow.payload import Payload, Payloads
 from monkit_workflow.processes import ProcessPool
 from monkit_workflow.service import ActivityTask, Service
@@ -109,12 +111,14 @@ class ActivityRunner:
         self,
         service: Service,
         converter: Converter,
+        hooks: Hooks,
         definitions: Mapping[str, ActivityDefinition],
         threads: int,
         processes: int,
     ) -> None:
         self._service = service
         self._converter = converter
+        self._hooks = hooks
         self._definitions = definitions
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="monkit-activity")
         self._processes = ProcessPool(processes)
@@ -152,7 +156,10 @@ class ActivityRunner:
             await self._service.fail_activity(task.token, to_failure(error, self._converter))
         else:
             attempt.end()
-            await self._service.complete_activity(task.token, payload)
+            try:
+                await self._service.complete_activity(task.token, payload)
+            except ConversionError as error:  # a codec refused the result
+                await self._service.fail_activity(task.token, to_failure(error, self._converter))
 
     async def call(self, task: ActivityTask, attempt: RunningAttempt) -> Payload | None:
         """Run the code of an attempt and return its encoded result.
@@ -168,19 +175,22 @@ class ActivityRunner:
             values = definition.signature.decode(self._converter, task.input)
         except ConversionError as problem:
             raise ApplicationFailure(str(problem), type="ConversionError", non_retryable=True) from problem
-        context = contextvars.copy_context()
-        context.run(CURRENT.set, attempt)
-        loop = asyncio.get_running_loop()
+        CURRENT.set(attempt)  # each attempt is handled by a task of its own, and this is its context
+        header = self._hooks.receive(task.header)
+        call = Call(name=definition.name, args=tuple(values), header=header, info=attempt.info)
         limit_s = task.start_to_close_ns / 1e9 or None
-        if definition.is_async:
-            attempt.task = loop.create_task(definition.function(*values), context=context)
-            result = await _bounded(attempt.task, limit_s)
-        elif definition.in_process:
-            run = self._processes.run(definition.function, values, attempt)
-            result = await _bounded(loop.create_task(run), limit_s)
-        else:
-            call = partial(context.run, definition.function, *values)
-            result = await loop.run_in_executor(self._pool, call)
+
+        async def run(call: Call) -> Any:
+            if definition.is_async:
+                attempt.task = asyncio.create_task(definition.function(*call.args))
+                return await _bounded(attempt.task, limit_s)
+            if definition.in_process:
+                remote = self._processes.run(definition.function, call.args, attempt)
+                return await _bounded(asyncio.create_task(remote), limit_s)
+            function = partial(contextvars.copy_context().run, definition.function, *call.args)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+        result = await self._hooks.through("run_activity", call, run)
         return None if result is None else self._converter.encode(result)
 
     def definition(self, name: str) -> ActivityDefinition:

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from datetime import timedelta
 from typing import Any, Generic, NoReturn, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
 
-from monkit_workflow.commands import ScheduleActivityTask, StartChildWorkflowExecution
+from monkit_workflow.commands import ScheduleActivityTask, SignalExternalWorkflowExecution, StartChildWorkflowExecution
 from monkit_workflow.converter import Converter
 from monkit_workflow.cron import check_cron
-from monkit_workflow.definitions import activity_definition, handler_name, target, workflow_definition
+from monkit_workflow.definitions import activity_definition, message_target, target, workflow_definition
 from monkit_workflow.errors import ContinueAsNew, MissingTimeout
 from monkit_workflow.history import IdReuse, ParentClose
+from monkit_workflow.interceptors import Call
 from monkit_workflow.machines import ChildMachine
 from monkit_workflow.options import Cancellation, Retry, nanoseconds
 from monkit_workflow.payload import Payload, Payloads
@@ -88,8 +89,14 @@ def start_activity(activity: Any, /, *args: Any, returns: Any = Any, **options: 
     """
     runtime = current()
     name, hint = target(activity, activity_definition, args, returns)
-    command, cancellation = _activity_command(runtime, name, args, **options)
-    return runtime.schedule_activity(command, hint, cancellation).future
+
+    def schedule(call: Call) -> asyncio.Future[Any]:
+        command, cancellation = _activity_command(runtime, call, **call.options)
+        return runtime.schedule_activity(command, hint, cancellation).future
+
+    call = Call(name=name, args=args, options=options, info=runtime.info)
+    future: asyncio.Future[Any] = runtime.hooks.through("start_activity", call, schedule)
+    return future
 
 
 @overload
@@ -109,8 +116,7 @@ async def execute_activity(activity: Any, /, *args: Any, **options: Any) -> Any:
 
 def _activity_command(
     runtime: Runtime,
-    name: str,
-    args: tuple[Any, ...],
+    call: Call,
     *,
     start_to_close: timedelta | None = None,
     schedule_to_close: timedelta | None = None,
@@ -123,15 +129,16 @@ def _activity_command(
 ) -> tuple[ScheduleActivityTask, Cancellation]:
     if start_to_close is None and schedule_to_close is None:
         problem = MissingTimeout(
-            f"the activity {name!r} needs start_to_close= (how long one attempt may take) or schedule_to_close="
+            f"the activity {call.name!r} needs start_to_close= (how long one attempt may take) or schedule_to_close="
         )
         runtime.abort(problem)
         raise problem
     command = ScheduleActivityTask(
         activity_id=id or runtime.next_id(),
-        activity_type=name,
+        activity_type=call.name,
         task_queue=task_queue or runtime.known_info.task_queue,
-        input=_encode(runtime.converter, args),
+        input=_encode(runtime.converter, call.args),
+        header=runtime.hooks.send(call.header),
         start_to_close_ns=nanoseconds("start_to_close", start_to_close),
         schedule_to_close_ns=nanoseconds("schedule_to_close", schedule_to_close),
         schedule_to_start_ns=nanoseconds("schedule_to_start", schedule_to_start),
@@ -199,9 +206,7 @@ class ChildHandle(Generic[R]):
         Raises:
             ApplicationFailure: of the type ``NotFound``: it has ended.
         """
-        runtime = current()
-        name, arguments = _signal(runtime, signal, args)
-        await runtime.signal_external(self.id, "", name, arguments, child_only=True)
+        await _signal(self.id, "", signal, args, child_only=True)
 
     def cancel(self) -> None:
         """Ask it to cancel itself."""
@@ -238,10 +243,17 @@ async def start_child(workflow: Any, /, *args: Any, returns: Any = Any, **option
     """
     runtime = current()
     name, hint = target(workflow, workflow_definition, args, returns)
-    command, cancellation = _child_command(runtime, name, args, **options)
-    machine = runtime.start_child(command, hint, cancellation)
-    await machine.started
-    return ChildHandle(machine)
+
+    async def start(call: Call) -> ChildHandle[Any]:
+        command, cancellation = _child_command(runtime, call, **call.options)
+        machine = runtime.start_child(command, hint, cancellation)
+        await machine.started
+        return ChildHandle(machine)
+
+    id = options.pop("id", None) or ""
+    call = Call(name=name, args=args, options=options, workflow_id=id, info=runtime.info)
+    handle: ChildHandle[Any] = await runtime.hooks.through("start_child", call, start)
+    return handle
 
 
 @overload
@@ -263,11 +275,9 @@ async def execute_child(workflow: Any, /, *args: Any, **options: Any) -> Any:  #
 
 def _child_command(
     runtime: Runtime,
-    name: str,
-    args: tuple[Any, ...],
+    call: Call,
     *,
     timeout: timedelta | None = None,
-    id: str | None = None,
     task_timeout: timedelta = timedelta(seconds=10),
     task_queue: str | None = None,
     parent_close: ParentClose = "terminate",
@@ -278,15 +288,16 @@ def _child_command(
     cancellation: Cancellation = "try",
 ) -> tuple[StartChildWorkflowExecution, Cancellation]:
     if timeout is None:
-        problem = MissingTimeout(f"the child workflow {name!r} needs timeout= (how long its run may take)")
+        problem = MissingTimeout(f"the child workflow {call.name!r} needs timeout= (how long its run may take)")
         runtime.abort(problem)
         raise problem
     info = runtime.known_info
     command = StartChildWorkflowExecution(
-        workflow_id=id or f"{info.run_id}_{runtime.next_id()}",
-        workflow_type=name,
+        workflow_id=call.workflow_id or f"{info.run_id}_{runtime.next_id()}",
+        workflow_type=call.name,
         task_queue=task_queue or info.task_queue,
-        input=_encode(runtime.converter, args),
+        input=_encode(runtime.converter, call.args),
+        header=runtime.hooks.send(call.header),
         timeout_ns=nanoseconds("timeout", timeout),
         task_timeout_ns=nanoseconds("task_timeout", task_timeout),
         parent_close=parent_close,
@@ -303,11 +314,25 @@ def encode_memo(converter: Converter, memo: Mapping[str, Any] | None) -> dict[st
     return {key: converter.encode(value) for key, value in (memo or {}).items()}
 
 
-def _signal(runtime: Runtime, signal: str | Callable[..., Any], args: tuple[Any, ...]) -> tuple[str, Payloads]:
-    name, signature = handler_name(signal, "signal")
-    if signature is not None:
-        signature.check(len(args))
-    return name, _encode(runtime.converter, args)
+async def _signal(
+    workflow_id: str, run_id: str, signal: str | Callable[..., Any], args: tuple[Any, ...], *, child_only: bool = False
+) -> None:
+    runtime = current()
+    name, _ = message_target(signal, "signal", args)
+
+    async def send(call: Call) -> None:
+        command = SignalExternalWorkflowExecution(
+            workflow_id=call.workflow_id,
+            run_id=call.run_id,
+            name=call.name,
+            input=_encode(runtime.converter, call.args),
+            header=runtime.hooks.send(call.header),
+            child_only=child_only,
+        )
+        await runtime.signal_external(command)
+
+    call = Call(name=name, args=args, workflow_id=workflow_id, run_id=run_id, info=runtime.info)
+    await runtime.hooks.through("signal_external", call, send)
 
 
 class ExternalHandle:
@@ -323,13 +348,17 @@ class ExternalHandle:
         Raises:
             ApplicationFailure: of the type ``NotFound``: there is no open execution of that id.
         """
-        runtime = current()
-        name, arguments = _signal(runtime, signal, args)
-        await runtime.signal_external(self.id, self.run_id, name, arguments)
+        await _signal(self.id, self.run_id, signal, args)
 
     async def cancel(self, reason: str = "") -> None:
         """Ask it to cancel itself, and wait until it is told. Raises as `signal`."""
-        await current().cancel_external(self.id, self.run_id, reason)
+        runtime = current()
+
+        async def send(call: Call) -> None:
+            await runtime.cancel_external(call.workflow_id, call.run_id, call.options["reason"])
+
+        call = Call(name="", options={"reason": reason}, workflow_id=self.id, run_id=self.run_id, info=runtime.info)
+        await runtime.hooks.through("cancel_external", call, send)
 
 
 def external(workflow_id: str, run_id: str = "") -> ExternalHandle:
@@ -356,14 +385,32 @@ def continue_as_new(
     Raises:
         ContinueAsNew: always; let it pass.
     """
-    converter = current().converter
-    options: dict[str, Any] = {}
-    if workflow is not None:
-        options["workflow_type"] = workflow if isinstance(workflow, str) else workflow_definition(workflow).name
-    if task_queue is not None:
-        options["task_queue"] = task_queue
-    if timeout is not None:
-        options["timeout_ns"] = nanoseconds("timeout", timeout)
+    runtime = current()
+    info = runtime.known_info
+    name = info.workflow_type if workflow is None else target(workflow, workflow_definition, args, None)[0]
+    options = {"task_queue": task_queue, "timeout": timeout, "memo": memo}
+    given = {key: value for key, value in options.items() if value is not None}
+
+    def end(call: Call) -> NoReturn:
+        raise ContinueAsNew(call.args, _following(runtime, call, **call.options))
+
+    call = Call(name=name, args=args, options=given, info=info)
+    runtime.hooks.through("continue_as_new", call, end)
+    raise TypeError("an interceptor of continue_as_new has to end by next(call)")
+
+
+def _following(
+    runtime: Runtime,
+    call: Call,
+    *,
+    task_queue: str = "",
+    timeout: timedelta | None = None,
+    memo: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What the next run has otherwise than this one."""
+    options: dict[str, Any] = {"workflow_type": call.name, "task_queue": task_queue}
+    options["header"] = runtime.hooks.send(call.header)
+    options["timeout_ns"] = nanoseconds("timeout", timeout)
     if memo is not None:
-        options["memo"] = encode_memo(converter, memo)
-    raise ContinueAsNew(args, options)
+        options["memo"] = encode_memo(runtime.converter, memo)
+    return options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, Literal, Required, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
@@ -13,9 +13,9 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from monkit_workflow.activity_handle import ActivityHandle
-from monkit_workflow.converter import Converter, JsonConverter, Signature
+from monkit_workflow.converter import Converter, JsonConverter
 from monkit_workflow.cron import check_cron
-from monkit_workflow.definitions import HandlerKind, handler_name, target, workflow_definition
+from monkit_workflow.definitions import message_target, target, workflow_definition
 from monkit_workflow.errors import (
     CancelledFailure,
     MissingTimeout,
@@ -38,8 +38,11 @@ from monkit_workflow.history import (
     WorkflowTaskCompleted,
 )
 from monkit_workflow.history_file import RecordedHistory
+from monkit_workflow.hooks import Hooks
+from monkit_workflow.interceptors import Call
 from monkit_workflow.options import Retry, nanoseconds
 from monkit_workflow.payload import Payloads
+from monkit_workflow.propagators import Propagator
 from monkit_workflow.service import (
     ActivityIds,
     Description,
@@ -138,7 +141,13 @@ class WorkflowHandle(Generic[R]):
             NotFound: there is no such execution.
             AlreadyClosed: the run is over.
         """
-        await self._client.service.signal(self._client._signal_request(self.id, self.run_id, signal, args))
+        name, _ = message_target(signal, "signal", args)
+        client, request_id = self._client, str(uuid4())
+
+        async def send(call: Call) -> None:
+            await client.service.signal(client._signal_request(call, request_id))
+
+        await client.hooks.through("signal", self._call(name, args), send)
 
     @overload
     async def query(self, query: Callable[[Any, *Ts], Q], /, *args: *Ts) -> Q: ...
@@ -153,12 +162,24 @@ class WorkflowHandle(Generic[R]):
             NotFound: there is no such execution.
             QueryFailed: the handler raised, or there is none of that name.
         """
-        name, arguments, signature = self._client._message(query, "query", args)
-        payload = await self._client.service.query(
-            QueryRequest(workflow_id=self.id, run_id=self.run_id, name=name, input=arguments)
-        )
-        hint = returns if signature is None else signature.result
-        return None if payload is None else self._client.converter.decode(payload, hint)
+        name, hint = message_target(query, "query", args, returns)
+        client = self._client
+
+        async def send(call: Call) -> Any:
+            request = QueryRequest(
+                workflow_id=call.workflow_id,
+                run_id=call.run_id,
+                name=call.name,
+                input=client.encode(call.args),
+                header=client.hooks.send(call.header),
+            )
+            payload = await client.service.query(request)
+            return None if payload is None else client.converter.decode(payload, hint)
+
+        return await client.hooks.through("query", self._call(name, args), send)
+
+    def _call(self, name: str, args: tuple[Any, ...] = (), **options: Any) -> Call:
+        return Call(name=name, args=args, options=options, workflow_id=self.id, run_id=self.run_id)
 
     @overload
     async def update(self, update: Callable[[Any, *Ts], Awaitable[Q]], /, *args: *Ts, id: str = "") -> Q: ...
@@ -183,8 +204,13 @@ class WorkflowHandle(Generic[R]):
             NotFound: there is no such execution.
             AlreadyClosed: the run is over, or ended before the handler did.
         """
-        request, hint = self._update_request(update, args, id, returns)
-        return await UpdateHandle(self._client, request, hint).result()
+        name, hint = message_target(update, "update", args, returns)
+        call = self._call(name, args, id=id or str(uuid4()))
+
+        async def send(call: Call) -> Any:
+            return await UpdateHandle(self._client, self._update_request(call), hint).result()
+
+        return await self._client.hooks.through("update", call, send)
 
     @overload
     async def start_update(
@@ -198,21 +224,27 @@ class WorkflowHandle(Generic[R]):
     async def start_update(self, update: str, /, *args: Any, id: str = "") -> UpdateHandle[Any]: ...
     async def start_update(self, update: Any, /, *args: Any, id: str = "", returns: Any = Any) -> UpdateHandle[Any]:  # type: ignore[misc]  # Any takes Ts
         """As `update`, and return as soon as the run has accepted it."""
-        request, hint = self._update_request(update, args, id, returns)
-        await self._client._update(replace(request, wait="accepted"))
-        return UpdateHandle(self._client, request, hint)
+        name, hint = message_target(update, "update", args, returns)
+        call = self._call(name, args, id=id or str(uuid4()))
 
-    def _update_request(self, update: Any, args: tuple[Any, ...], id: str, returns: Any) -> tuple[UpdateRequest, Any]:
-        name, arguments, signature = self._client._message(update, "update", args)
-        request = UpdateRequest(
-            workflow_id=self.id,
-            run_id=self.run_id,
-            name=name,
-            update_id=id or str(uuid4()),
-            input=arguments,
+        async def send(call: Call) -> UpdateHandle[Any]:
+            request = self._update_request(call)
+            await self._client._update(replace(request, wait="accepted"))
+            return UpdateHandle(self._client, request, hint)
+
+        handle: UpdateHandle[Any] = await self._client.hooks.through("start_update", call, send)
+        return handle
+
+    def _update_request(self, call: Call) -> UpdateRequest:
+        return UpdateRequest(
+            workflow_id=call.workflow_id,
+            run_id=call.run_id,
+            name=call.name,
+            update_id=call.options["id"],
+            input=self._client.encode(call.args),
+            header=self._client.hooks.send(call.header),
             identity=self._client.identity,
         )
-        return request, returns if signature is None else signature.result
 
     async def stack(self) -> str:
         """Where the code of the run waits, as Python shows a traceback. Raises as `query`."""
@@ -220,11 +252,21 @@ class WorkflowHandle(Generic[R]):
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to cancel itself. Raises as `signal`."""
-        await self._client.service.cancel(self.id, self.run_id, reason, self._client.identity)
+        client = self._client
+
+        async def send(call: Call) -> None:
+            await client.service.cancel(call.workflow_id, call.run_id, call.options["reason"], client.identity)
+
+        await client.hooks.through("cancel", self._call("", reason=reason), send)
 
     async def terminate(self, reason: str = "") -> None:
         """End the run without asking it. Raises as `signal`."""
-        await self._client.service.terminate(self.id, self.run_id, reason, self._client.identity)
+        client = self._client
+
+        async def send(call: Call) -> None:
+            await client.service.terminate(call.workflow_id, call.run_id, call.options["reason"], client.identity)
+
+        await client.hooks.through("terminate", self._call("", reason=reason), send)
 
     async def reset(
         self, to: int | Literal["first", "last"], *, reason: str = "", reapply_signals: bool = True
@@ -278,6 +320,11 @@ class WorkflowHandle(Generic[R]):
         return RecordedHistory(events=tuple(events), workflow_id=self.id, run_id=description.run_id)
 
 
+def _start_call(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Call:
+    workflow_id = options.pop("id", "")
+    return Call(name=name, args=args, options=options, workflow_id=workflow_id)
+
+
 class UpdateHandle(Generic[R]):
     """An update that a run has accepted."""
 
@@ -302,9 +349,18 @@ class UpdateHandle(Generic[R]):
 class Client:
     """A namespace of a service, to start workflows and to find them again. `monkit_workflow.connect` makes it."""
 
-    def __init__(self, service: Service, *, converter: Converter | None = None, identity: str | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        converter: Converter | None = None,
+        identity: str | None = None,
+        interceptors: Iterable[object] = (),
+        propagators: Iterable[Propagator] = (),
+    ) -> None:
         self.service = service
         self.converter: Converter = converter or JsonConverter()
+        self.hooks = Hooks(self.converter, interceptors, propagators)
         self.identity = identity or f"{os.getpid()}@{socket.gethostname()}"
 
     async def __aenter__(self) -> Client:
@@ -350,9 +406,15 @@ class Client:
             ValueError: an option has a value that makes no sense.
         """
         name, hint = target(workflow, workflow_definition, args, returns)
-        request = self._start_request(name, args, **options)
-        run_id = await self.service.start(request)
-        return WorkflowHandle(self, request.workflow_id, hint=hint, first=run_id)
+        request_id = str(uuid4())  # the same if an interceptor tries again
+
+        async def send(call: Call) -> WorkflowHandle[Any]:
+            request = self._start_request(call, request_id, **call.options)
+            run_id = await self.service.start(request)
+            return WorkflowHandle(self, request.workflow_id, hint=hint, first=run_id)
+
+        handle: WorkflowHandle[Any] = await self.hooks.through("start", _start_call(name, args, options), send)
+        return handle
 
     @overload
     async def signal_with_start(
@@ -411,11 +473,20 @@ class Client:
             ValueError: an option has a value that makes no sense.
         """
         name, hint = target(workflow, workflow_definition, args, returns)
-        request = self._start_request(name, args, **options)
-        run_id = await self.service.signal_with_start(
-            request, self._signal_request(request.workflow_id, "", signal, signal_args)
-        )
-        return WorkflowHandle(self, request.workflow_id, hint=hint, first=run_id)
+        signal_name, _ = message_target(signal, "signal", signal_args)
+        options.update(signal=signal_name, signal_args=signal_args)
+        request_id = str(uuid4())
+
+        async def send(call: Call) -> WorkflowHandle[Any]:
+            given = dict(call.options)
+            said = call.replace(name=given.pop("signal"), args=given.pop("signal_args"))
+            request = self._start_request(call, request_id, **given)
+            run_id = await self.service.signal_with_start(request, self._signal_request(said, request_id))
+            return WorkflowHandle(self, request.workflow_id, hint=hint, first=run_id)
+
+        call = _start_call(name, args, options)
+        handle: WorkflowHandle[Any] = await self.hooks.through("signal_with_start", call, send)
+        return handle
 
     async def _update(self, request: UpdateRequest) -> UpdateOutcome | None:
         try:
@@ -427,10 +498,9 @@ class Client:
 
     def _start_request(
         self,
-        name: str,
-        args: tuple[Any, ...],
+        call: Call,
+        request_id: str,
         *,
-        id: str | None = None,
         task_queue: str | None = None,
         timeout: timedelta | None = None,
         task_timeout: timedelta = timedelta(seconds=10),
@@ -440,49 +510,35 @@ class Client:
         memo: Mapping[str, Any] | None = None,
     ) -> StartRequest:
         if timeout is None:
-            raise MissingTimeout(f"the workflow {name!r} needs timeout= (how long a run may take)")
-        if not id or not task_queue:
-            raise TypeError(f"the workflow {name!r} needs id= and task_queue=")
+            raise MissingTimeout(f"the workflow {call.name!r} needs timeout= (how long a run may take)")
+        if not call.workflow_id or not task_queue:
+            raise TypeError(f"the workflow {call.name!r} needs id= and task_queue=")
         return StartRequest(
-            workflow_id=id,
-            workflow_type=name,
+            workflow_id=call.workflow_id,
+            workflow_type=call.name,
             task_queue=task_queue,
             timeout_ns=nanoseconds("timeout", timeout),
             task_timeout_ns=nanoseconds("task_timeout", task_timeout),
             id_reuse=id_reuse,
             retry=None if retry is None else retry.bounded_policy(),
             cron=check_cron(cron) if cron else "",
-            input=self.encode(args),
+            input=self.encode(call.args),
             memo={key: self.converter.encode(value) for key, value in (memo or {}).items()},
-            request_id=str(uuid4()),
+            header=self.hooks.send(call.header),
+            request_id=request_id,
             identity=self.identity,
         )
 
-    def _signal_request(
-        self, workflow_id: str, run_id: str, signal: str | Callable[..., Any], args: tuple[Any, ...]
-    ) -> SignalRequest:
-        name, arguments, _ = self._message(signal, "signal", args)
+    def _signal_request(self, call: Call, request_id: str) -> SignalRequest:
         return SignalRequest(
-            workflow_id=workflow_id,
-            run_id=run_id,
-            name=name,
-            input=arguments,
-            request_id=str(uuid4()),
+            workflow_id=call.workflow_id,
+            run_id=call.run_id,
+            name=call.name,
+            input=self.encode(call.args),
+            header=self.hooks.send(call.header),
+            request_id=request_id,
             identity=self.identity,
         )
-
-    def _message(
-        self, handler: Any, kind: HandlerKind, args: tuple[Any, ...]
-    ) -> tuple[str, Payloads, Signature | None]:
-        """Name, arguments and signature of what is sent to a *handler*.
-
-        Raises:
-            TypeError: it is no handler of that *kind*, or the arguments do not fit.
-        """
-        name, signature = handler_name(handler, kind)
-        if signature is not None:
-            signature.check(len(args))
-        return name, self.encode(args), signature
 
     @overload
     def handle(self, id: str, *, run_id: str = "") -> WorkflowHandle[Any]: ...

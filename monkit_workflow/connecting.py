@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from monkit_workflow.client import Client
+from monkit_workflow.codecs import Codec
+from monkit_workflow.coded_service import coded
 from monkit_workflow.converter import Converter
+from monkit_workflow.propagators import Propagator
+from monkit_workflow.service import Service
 from monkit_workflow.sqlite.service import SqliteService
 
 __all__ = ["connect"]
@@ -18,6 +23,10 @@ def connect(
     *,
     namespace: str = "default",
     converter: Converter | None = None,
+    codecs: Sequence[Codec] = (),
+    encode_failures: bool = True,
+    interceptors: Iterable[object] = (),
+    propagators: Iterable[Propagator] = (),
     identity: str | None = None,
     synchronous: Literal["full", "normal"] = "full",
 ) -> Client:
@@ -28,12 +37,20 @@ def connect(
             for one with an absolute path, ``sqlite://`` for memory that is gone with the client.
         namespace: workflow ids are unique in one.
         converter: how values become payloads, JSON by default.
+        codecs: what payloads pass through on their way to the service, in this order, such as
+            ``[Compression(), Encryption(keys, current="2024")]``; on their way back in reverse.
+        encode_failures: whether messages and stacks of failures pass through the codecs
+            too; without them people and tools that lack the keys can read why something failed.
+        interceptors: objects whose methods stand around calls of this client and of
+            its workers, the first one outermost; see `monkit_workflow.interceptors`.
+        propagators: carry context variables from who calls to who is called.
         identity: how this process is named in histories, by default by its id and host.
         synchronous: ``full``: what was acknowledged survives a loss of power.
             ``normal``: it survives a crash of the process, a loss of power may
             take the last moments.
 
     Raises:
+        TypeError: something is no interceptor or no propagator.
         ValueError: the address is of no known kind.
     """
     if not address.startswith(_SQLITE):
@@ -41,5 +58,7 @@ def connect(
     path = address.removeprefix(_SQLITE)
     if path and not path.startswith("/"):
         raise ValueError(f"{address!r} has no third slash; write sqlite:///{path}")
-    service = SqliteService(path[1:] or None, namespace=namespace, synchronous=synchronous)
-    return Client(service, converter=converter, identity=identity)
+    service: Service = SqliteService(path[1:] or None, namespace=namespace, synchronous=synchronous)
+    if codecs:
+        service = coded(service, codecs, encode_failures=encode_failures)
+    return Client(service, converter=converter, identity=identity, interceptors=interceptors, propagators=propagators)

@@ -2,29 +2,48 @@
 
 The annotations of the receiving function decide what comes out: dataclasses,
 pydantic models, enums, datetimes and the like; without annotations it is plain
-JSON. Unknown fields are ignored, missing ones take their defaults.
+JSON. Unknown fields are ignored, missing ones take their defaults. JSON does
+not say which class it was, so nothing here guesses: a union whose members look
+alike in JSON is refused.
 """
 
 from __future__ import annotations
 
 import inspect
+import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Final, Never, NoReturn, Protocol
 
 import msgspec
+from msgspec.inspect import CustomType, type_info
 
 from monkit_workflow.errors import ConversionError
 from monkit_workflow.payload import JSON, Payload, Payloads, json_payload
 
 __all__ = ["Converter", "JsonConverter", "Signature", "signature"]
 
-_BYTES = "binary/plain"
+_BYTES: Final = "binary/plain"
+_BYTES_LIKE: Final = (bytes, bytearray, memoryview)
+_UNIONS: Final = (typing.Union, types.UnionType)
+
+_ADVICE: Final = (
+    "JSON does not say which member of a union it was: use msgspec.Struct classes with tag=True, a pydantic RootModel "
+    "of the union, or one class with optional fields"
+)
 
 
 class Converter(Protocol):
     """How values become payloads. A converter must give the same bytes for the same value."""
+
+    def check(self, hint: Any) -> None:
+        """See that values of the type *hint* can be decoded; asked when a worker is made.
+
+        Raises:
+            ConversionError: they cannot.
+        """
+        return
 
     def encode(self, value: object) -> Payload:
         """The payload of *value*.
@@ -44,11 +63,20 @@ class Converter(Protocol):
 
 
 class JsonConverter:
-    """The default: JSON by msgspec, and bytes as they are."""
+    """The default: JSON by msgspec, pydantic's for its models, and bytes as they are."""
+
+    def check(self, hint: Any) -> None:
+        """See `Converter`."""
+        _decoder(hint)
+        for kind in _strangers(type_info(hint), set()):
+            raise ConversionError(
+                f"{_show(hint)} cannot be made from JSON: nothing is known of {_show(kind)}; use a dataclass, a "
+                "pydantic model or plain values, or give the worker and the client a converter of your own"
+            )
 
     def encode(self, value: object) -> Payload:
         """See `Converter`."""
-        if isinstance(value, bytes | bytearray | memoryview):
+        if isinstance(value, _BYTES_LIKE):
             return Payload(binary=bytes(value), encoding=_BYTES)
         try:
             return json_payload(msgspec.json.encode(value, enc_hook=_plain))
@@ -61,36 +89,69 @@ class JsonConverter:
     def decode(self, payload: Payload, hint: Any) -> Any:
         """See `Converter`."""
         if payload.encoding == _BYTES:
-            if hint in (Any, bytes, object):
-                return payload.binary
-            raise ConversionError(f"bytes were sent where {_show(hint)} is expected")
+            return _binary(payload.binary, hint)
         if payload.encoding != JSON:
-            raise ConversionError(f"a payload is encoded as {payload.encoding!r}, which this converter does not know")
+            raise ConversionError(
+                f"a payload is encoded as {payload.encoding!r}, which this converter does not know; "
+                "is it for a codec that this client lacks?"
+            )
+        decoder = _decoder(hint)
         try:
-            return _decoder(hint).decode(payload.data)
+            return decoder.decode(payload.data)
         except (TypeError, ValueError, RecursionError) as problem:
             raise ConversionError(f"a payload does not fit {_show(hint)}: {problem}") from problem
 
 
 def _show(hint: Any) -> str:
-    return getattr(hint, "__qualname__", None) or str(hint)
+    return hint.__qualname__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+
+
+def _binary(data: bytes, hint: Any) -> Any:
+    """A lone bytes value, as the *hint* or one member of it wants it."""
+    if hint is Any or hint is object:
+        return data
+    members = (hint, *typing.get_args(hint)) if typing.get_origin(hint) in _UNIONS else (hint,)
+    for kind in _BYTES_LIKE:
+        if kind in members:
+            return kind(data)
+    raise ConversionError(f"bytes were sent where {_show(hint)} is expected")
 
 
 @lru_cache(maxsize=1024)
 def _decoder(hint: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(hint, dec_hook=_rich)
+    try:
+        return msgspec.json.Decoder(hint, dec_hook=_rich)
+    except (TypeError, ValueError, NameError) as problem:
+        advice = f"; {_ADVICE}" if "union" in str(problem).lower() else ""
+        raise ConversionError(f"{_show(hint)} cannot be made from JSON: {problem}{advice}") from None
+
+
+def _strangers(node: object, seen: set[int]) -> Iterator[Any]:
+    """The classes in a description by `msgspec.inspect` that `_rich` cannot make."""
+    if isinstance(node, CustomType):
+        if node.cls is not object and not hasattr(node.cls, "model_validate_json"):
+            yield node.cls
+    elif isinstance(node, tuple):
+        for item in node:
+            yield from _strangers(item, seen)
+    elif isinstance(node, msgspec.Struct) and id(node) not in seen:
+        seen.add(id(node))
+        for name in node.__struct_fields__:
+            yield from _strangers(getattr(node, name), seen)
 
 
 def _plain(value: Any) -> object:
     """What JSON has for *value*, for types that msgspec does not know."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
+    if hasattr(value, "model_dump_json"):
+        return msgspec.Raw(value.model_dump_json(by_alias=True).encode())
     raise TypeError(f"there is no JSON for a {type(value).__name__}")
 
 
 def _rich(kind: Any, value: object) -> object:
-    if hasattr(kind, "model_validate"):
-        return kind.model_validate(value)
+    if hasattr(kind, "model_validate_json"):
+        return kind.model_validate_json(msgspec.json.encode(value))  # as JSON: strict models take strings for dates
+    if kind is object:
+        return value
     raise TypeError(f"it is unknown how to make a {_show(kind)}")
 
 
@@ -116,6 +177,18 @@ class Signature:
         if count < self.required or (most is not None and count > most):
             wanted = str(self.required) if most == self.required else f"{self.required} to {most or 'any number'}"
             raise TypeError(f"{self.name} takes {wanted} arguments, {count} were given")
+
+    def check_types(self, converter: Converter) -> None:
+        """See that *converter* can decode arguments and result.
+
+        Raises:
+            ConversionError: it cannot.
+        """
+        for hint in (*self.hints, self.rest, self.result):
+            try:
+                converter.check(hint)
+            except ConversionError as problem:
+                raise ConversionError(f"{self.name}: {problem}") from None
 
     def decode(self, converter: Converter, payloads: Payloads) -> list[Any]:
         """The arguments in *payloads*.
@@ -153,12 +226,13 @@ def signature(function: Callable[..., Any], *, bound: bool = False) -> Signature
                 "activities and handlers are positional"
             )
     rest = [parameter for parameter in parameters if parameter.kind is inspect.Parameter.VAR_POSITIONAL]
+    result = hints.get("return", Any)
     return Signature(
         function.__qualname__,
         [hints.get(parameter.name, Any) for parameter in places],
         sum(parameter.default is inspect.Parameter.empty for parameter in places),
         hints.get(rest[0].name, Any) if rest else None,
-        hints.get("return", Any),
+        Any if result in (NoReturn, Never) else result,
     )
 
 

@@ -21,7 +21,7 @@ __all__ = [
     "activity_definition",
     "define_activity",
     "define_workflow",
-    "handler_name",
+    "message_target",
     "note_handler",
     "note_validator",
     "target",
@@ -67,6 +67,12 @@ class WorkflowDefinition:
         """The class or function as the user wrote it."""
         return self.factory or self.run
 
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """Of all that is called through payloads."""
+        handlers = (*self.signals.values(), *self.queries.values(), *self.updates.values())
+        return (self.signature, *(handler.signature for handler in handlers))
+
 
 @dataclass(frozen=True, slots=True)
 class ActivityDefinition:
@@ -109,19 +115,23 @@ def note_validator(handler: Callable[..., Any], function: Callable[..., Any]) ->
     setattr(handler, _VALIDATOR, function)
 
 
-def handler_name(handler: str | Callable[..., Any], kind: HandlerKind) -> tuple[str, Signature | None]:
-    """Name and signature of a signal, query or update that a caller names or points at.
+def message_target(
+    handler: str | Callable[..., Any], kind: HandlerKind, arguments: tuple[Any, ...], returns: Any = Any
+) -> tuple[str, Any]:
+    """Name and result type of a signal, query or update that a caller points at, or names with *returns*.
 
     Raises:
-        TypeError: the function is no handler of that kind.
+        TypeError: the function is no handler of that kind, or the arguments do not fit.
     """
     if isinstance(handler, str):
-        return handler, None
+        return handler, returns
     noted = getattr(handler, _HANDLER, None)
     if noted is None or noted[0] != kind:
         shown = getattr(handler, "__qualname__", repr(handler))
         raise TypeError(f"{shown} is no {kind} of a workflow; mark it with @workflow.{kind}, or give a name")
-    return noted[1], signature(handler, bound=True)
+    found = signature(handler, bound=True)
+    found.check(len(arguments))
+    return noted[1], found.result
 
 
 def define_workflow(subject: Any, name: str | None, failures: tuple[type[BaseException], ...]) -> None:

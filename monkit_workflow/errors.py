@@ -186,7 +186,9 @@ class BadRequest(ServiceError):
 
 
 class QueryFailed(ServiceError):
-    """The query's handler raised, or there is none of that name."""
+    """The query's handler raised, or there is none of that name; ``failure`` is what the worker said of it."""
+
+    failure: Failure | None = None
 
 
 class UpdateRejected(ServiceError):

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from zlib import crc32
 
@@ -26,7 +27,7 @@ from monkit_workflow.commands import (
     RejectUpdate,
 )
 from monkit_workflow.converter import Converter
-from monkit_workflow.definitions import WorkflowDefinition
+from monkit_workflow.definitions import Handler, WorkflowDefinition
 from monkit_workflow.errors import ContinueAsNew, Nondeterminism, QueryFailed, WorkerError, continuation
 from monkit_workflow.failures import to_failure
 from monkit_workflow.handlers import Handlers
@@ -42,7 +43,9 @@ from monkit_workflow.history import (
     WorkflowTaskStarted,
     WorkflowTaskTimedOut,
 )
+from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import info_of
+from monkit_workflow.interceptors import Call
 from monkit_workflow.loop import Closed, WokeCode
 from monkit_workflow.machines import ROUTES
 from monkit_workflow.matching import ADVICE, adopt, answer_events, match, show_command, show_event
@@ -58,6 +61,7 @@ BEHAVIOUR: Final = 1
 an old history would be replayed otherwise raises this, and keeps the old way for runs of a lower number."""
 
 STACK_QUERY: Final = "__stack_trace"
+NO_HEADER: Final[Mapping[str, Payload]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Execution:
         workflow_id: str = "",
         run_id: str = "",
         namespace: str = "default",
+        hooks: Hooks | None = None,
     ) -> None:
         self.next_id = 1
         """Id of the event that has to come next."""
@@ -97,14 +102,15 @@ class Execution:
         """The rules that this run goes by, see `BEHAVIOUR`; 0 if another SDK began it."""
         self.closing: Command | None = None
         """How the code ended the run, ``None`` while it goes on."""
-        self.runtime = Runtime(definition, converter)
-        self._context = Context()
-        """Of the run: what its code sets there is not seen by other runs on the same thread."""
+        self.runtime = Runtime(definition, converter, hooks or Hooks(converter))
+        self._context = self.runtime.context
         self._names = (namespace, workflow_id, run_id)
         self._definition = definition
         self._converter = converter
         self._incoming: list[Event] = []
         self._began: WorkflowExecutionStarted | None = None
+        self._received: tuple[Context, dict[str, Any]] = (self._context, {})
+        """Where the main function runs, and the header that the run began with."""
         self._handlers = Handlers(self.runtime, self._ended_by)
         self._main: asyncio.Task[None] | None = None
         self._cancel_requested = False
@@ -284,28 +290,33 @@ class Execution:
         self.runtime.loop.salt = crc32(info.run_id.encode()) << 16  # above the counts that small sets look at
         self.runtime.last_result, self.runtime.last_failure = event.last_result, event.last_failure
         self._began = event
+        self._received = self.runtime.receive(event.header)
         if self._definition.factory is not None:
-            self._handlers.instance = self._definition.factory()
+            self._handlers.instance = self._received[0].run(self._definition.factory)
 
     def _start_main(self, began: WorkflowExecutionStarted) -> None:
         loop = self.runtime.loop
         arguments = self._definition.signature.decode(self._converter, began.input)
-        instance = self._handlers.instance
-        if instance is not None:
-            arguments.insert(0, instance)
-        self._main = loop.create_task(self._supervise(arguments), name="main")
+        context, header = self._received
+        call = self.runtime.called(began.workflow_type, arguments, header)
+        self._main = loop.create_task(self._supervise(call), name="main", context=context)
         if self._cancel_requested:
             loop.call_soon(self._main.cancel)  # after its first step, so that it can clean up
 
-    async def _supervise(self, arguments: Sequence[Any]) -> None:
+    async def _supervise(self, call: Call) -> None:
         """Await the main function; its end is the end of the run."""
         try:
-            result = await self._definition.run(*arguments)
+            result = await self.runtime.hooks.through("run_workflow", call, self._run_main)
             self._close(CompleteWorkflowExecution(result=self._result(result)))
         except (GeneratorExit, Closed):
             raise
         except BaseException as error:
             self._ended_by(error)
+
+    def _run_main(self, call: Call) -> Any:
+        instance = self._handlers.instance
+        bound = () if instance is None else (instance,)
+        return self._definition.run(*bound, *call.args)
 
     def _result(self, value: object) -> Payload | None:
         return None if value is None else self._converter.encode(value)
@@ -347,16 +358,16 @@ class Execution:
 
     # Between tasks.
 
-    def query(self, name: str, arguments: Payloads = ()) -> Payload | None:
+    def query(self, name: str, arguments: Payloads = (), header: Mapping[str, Payload] = NO_HEADER) -> Payload | None:
         """Ask the code about its state between two workflow tasks.
 
         Raises:
             QueryFailed: there is no such query, or its handler raised.
             WorkerError: it woke code that waits, so that this execution is of no use any more.
         """
-        return self._context.run(self._query, name, arguments)
+        return self._context.run(self._query, name, arguments, header)
 
-    def _query(self, name: str, arguments: Payloads) -> Payload | None:
+    def _query(self, name: str, arguments: Payloads, header: Mapping[str, Payload]) -> Payload | None:
         runtime = self.runtime
         if name == STACK_QUERY:
             return self._converter.encode(self.stack())
@@ -368,7 +379,11 @@ class Execution:
             with runtime.reading(f"the query {name!r}"), runtime.loop.entered():
                 values = handler.signature.decode(self._converter, arguments)
                 bound = (self._handlers.instance,) if self._definition.queries.get(name) is handler else ()
-                return self._result(handler.function(*bound, *values))
+                context, received = runtime.receive(header)
+                call = runtime.called(name, values, received)
+                return self._result(
+                    context.run(runtime.hooks.through, "handle_query", call, partial(_ask, handler, bound))
+                )
         except WokeCode:
             raise
         except (Exception, asyncio.CancelledError, ContinueAsNew) as problem:
@@ -390,6 +405,10 @@ _HANDLERS: Final[Mapping[type[Event], Callable[[Execution, Any], None]]] = {
     WorkflowExecutionCancelRequested: Execution._request_cancel,
 }
 """What else the code is told; every other event changes nothing for it."""
+
+
+def _ask(handler: Handler, bound: tuple[Any, ...], call: Call) -> Any:
+    return handler.function(*bound, *call.args)
 
 
 def _known(behaviour: int) -> int:

@@ -6,6 +6,7 @@ Nothing here does I/O or reads a clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from monkit_workflow.commands import AcceptUpdate, CompleteUpdate, RejectUpdate
@@ -13,6 +14,7 @@ from monkit_workflow.definitions import Handler
 from monkit_workflow.errors import ApplicationFailure, ConversionError, Nondeterminism, continuation
 from monkit_workflow.failures import to_failure
 from monkit_workflow.history import WorkflowExecutionSignaled, WorkflowExecutionUpdateAccepted
+from monkit_workflow.interceptors import Call
 from monkit_workflow.loop import Closed, WokeCode
 from monkit_workflow.matching import ADVICE, show_event
 from monkit_workflow.payload import Payloads
@@ -106,7 +108,7 @@ class Handlers:
         if handler is None:
             self.runtime.mailbox.channel(event.name).put(event.input)
         else:
-            self._call(handler, event.input, _Signal(self.ended_by))
+            self._call("handle_signal", handler, event, _Signal(self.ended_by))
 
     def propose(self, update: Update) -> None:
         """A live task brought an update that nobody has seen yet."""
@@ -117,7 +119,7 @@ class Handlers:
             failure = to_failure(ApplicationFailure(text, type="NotFound"), self.runtime.converter)
             self.runtime.emit(RejectUpdate(update_id=update.update_id, failure=failure))
         else:
-            self._call(handler, update.input, _UpdateCall(self, handler, update, accepted=False))
+            self._call("handle_update", handler, update, _UpdateCall(self, handler, update, accepted=False))
 
     def accept(self, event: WorkflowExecutionUpdateAccepted) -> None:
         """History has an update that was accepted.
@@ -129,15 +131,17 @@ class Handlers:
         if handler is None:
             raise Nondeterminism(event.id, show_event(event), "has no handler of that name", ADVICE)
         update = Update(update_id=event.update_id, name=event.name, input=event.input, header=event.header)
-        self._call(handler, event.input, _UpdateCall(self, handler, update, accepted=True))
+        self._call("handle_update", handler, update, _UpdateCall(self, handler, update, accepted=True))
 
-    def _call(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
+    def _call(self, kind: str, handler: Handler, message: WorkflowExecutionSignaled | Update, told: _Told) -> None:
         """Have a handler run in its turn: a plain function in one step, an async one as a task of its own."""
         loop = self.runtime.loop
-        if handler.is_async:
-            loop.create_task(self._handle(handler, arguments, told), name=handler.name)
+        context, header = self.runtime.receive(message.header)
+        if handler.is_async or self.runtime.hooks.stand_around(kind):
+            coroutine = self._handle(kind, handler, message.input, header, told)
+            loop.create_task(coroutine, name=handler.name, context=context)
         else:
-            loop.call_soon(self._handle_at_once, handler, arguments, told)
+            loop.call_soon(self._handle_at_once, handler, message.input, told, context=context)
 
     def _handle_at_once(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
         try:
@@ -147,12 +151,19 @@ class Handlers:
         except BaseException as error:
             told.raised(error)
 
-    async def _handle(self, handler: Handler, arguments: Payloads, told: _Told) -> None:
+    async def _handle(
+        self, kind: str, handler: Handler, arguments: Payloads, header: dict[str, Any], told: _Told
+    ) -> None:
         try:
             values = handler.signature.decode(self.runtime.converter, arguments)
             told.begins(values)
-            told.returned(await handler.function(self.instance, *values))
+            call = self.runtime.called(handler.name, values, header)
+            told.returned(await self.runtime.hooks.through(kind, call, partial(self._run, handler)))
         except (GeneratorExit, Closed):
             raise
         except BaseException as error:
             told.raised(error)
+
+    async def _run(self, handler: Handler, call: Call) -> Any:
+        result = handler.function(self.instance, *call.args)
+        return await result if handler.is_async else result

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
 from monkit_workflow.commands import ScheduleActivityTask
 from monkit_workflow.definitions import activity_definition, target
 from monkit_workflow.errors import MissingTimeout
+from monkit_workflow.interceptors import Call
 from monkit_workflow.options import Retry, nanoseconds
 from monkit_workflow.runtime import Runtime, current
 
@@ -65,7 +66,13 @@ def start_local_activity(activity: Any, /, *args: Any, returns: Any = Any, **opt
     """
     runtime = current()
     name, hint = target(activity, activity_definition, args, returns)
-    return runtime.start_local_activity(_command(runtime, name, args, **options), hint).future
+
+    def start(call: Call) -> asyncio.Future[Any]:
+        return runtime.start_local_activity(_command(runtime, call, **call.options), hint).future
+
+    call = Call(name=name, args=args, options=options, info=runtime.info)
+    future: asyncio.Future[Any] = runtime.hooks.through("start_local_activity", call, start)
+    return future
 
 
 @overload
@@ -89,8 +96,7 @@ async def execute_local_activity(activity: Any, /, *args: Any, **options: Any) -
 
 def _command(
     runtime: Runtime,
-    name: str,
-    args: tuple[Any, ...],
+    call: Call,
     *,
     start_to_close: timedelta | None = None,
     schedule_to_close: timedelta | None = None,
@@ -98,15 +104,17 @@ def _command(
 ) -> ScheduleActivityTask:
     if start_to_close is None and schedule_to_close is None:
         problem = MissingTimeout(
-            f"the local activity {name!r} needs start_to_close= (how long one attempt may take) or schedule_to_close="
+            f"the local activity {call.name!r} needs start_to_close= (how long one attempt may take) "
+            "or schedule_to_close="
         )
         runtime.abort(problem)
         raise problem
     return ScheduleActivityTask(
         activity_id=runtime.next_id(),
-        activity_type=name,
+        activity_type=call.name,
         task_queue=runtime.known_info.task_queue,
-        input=tuple(runtime.converter.encode(value) for value in args),
+        input=tuple(runtime.converter.encode(value) for value in call.args),
+        header=runtime.hooks.send(call.header),
         start_to_close_ns=nanoseconds("start_to_close", start_to_close),
         schedule_to_close_ns=nanoseconds("schedule_to_close", schedule_to_close),
         retry=None if retry is None else retry.policy(),

@@ -31,6 +31,13 @@ class Payload(Struct, frozen=True, omit_defaults=True):
     encoding: str = JSON
     metadata: dict[str, str] = {}
 
+    @classmethod
+    def of(cls, data: bytes, encoding: str = JSON, metadata: dict[str, str] | None = None) -> Payload:
+        """The payload that holds *data*, which is JSON text if *encoding* says so."""
+        if encoding == JSON:
+            return cls(json=Raw(data), metadata=metadata or {})
+        return cls(binary=data, encoding=encoding, metadata=metadata or {})
+
     @property
     def data(self) -> memoryview | bytes:
         """The encoded bytes, whatever the encoding."""
@@ -59,6 +66,8 @@ class Failure(Struct, frozen=True, omit_defaults=True, kw_only=True):
     details: Payloads = ()
     non_retryable: bool = False
     stack: str = ""
+    encoded: Payload | None = None
+    """Message and stack, where codecs have taken them in; see `monkit_workflow.coded_service`."""
     cause: Failure | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +21,8 @@ from monkit_workflow.execution import Execution
 from monkit_workflow.guard import Mode, guarding, installed
 from monkit_workflow.history import Event, WorkflowExecutionStarted, short_type_name
 from monkit_workflow.history_file import RecordedHistory, read_history
+from monkit_workflow.hooks import Hooks
+from monkit_workflow.propagators import Propagator
 
 __all__ = ["Replay", "find_workflow", "replay"]
 
@@ -53,6 +55,8 @@ def replay(
     /,
     *workflows: Any,
     converter: Converter | None = None,
+    interceptors: Iterable[object] = (),
+    propagators: Iterable[Propagator] = (),
     guard: Mode = "refuse",
 ) -> Replay:
     """Run the code of a workflow along its history, in this thread, up to the end of the history.
@@ -65,6 +69,8 @@ def replay(
         history: a file of ours, of Temporal or of Cadence, its content, or what ``handle.history()`` gave.
         workflows: classes and functions, among them the one that the history names.
         converter: the one that the worker has.
+        interceptors: those of the client and the worker.
+        propagators: those of the client.
         guard: see `monkit_workflow.Worker`.
 
     Raises:
@@ -77,7 +83,13 @@ def replay(
     converter = converter or JsonConverter()
     definitions = {(found := workflow_definition(item)).name: found for item in workflows}
     definition = find_workflow(definitions, type_of(recorded.events))
-    execution = Execution(definition, converter, workflow_id=recorded.workflow_id, run_id=recorded.run_id)
+    execution = Execution(
+        definition,
+        converter,
+        workflow_id=recorded.workflow_id,
+        run_id=recorded.run_id,
+        hooks=Hooks(converter, interceptors, propagators),
+    )
     with installed():
         try:
             with guarding(guard) as guarded:

