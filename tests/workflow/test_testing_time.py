@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from monkit_workflow import Client, Retry, Worker, activity, testing, workflow
+from monkit_workflow import Call, Client, ContextVarPropagator, Retry, Worker, activity, testing, workflow
 from monkit_workflow.client import StartOptions
 from monkit_workflow.errors import ActivityFailure, QueryFailed, WorkflowFailed
 from monkit_workflow.history import Event, TimerFired, WorkflowTaskCompleted, WorkflowTaskFailed
@@ -377,6 +380,27 @@ def test_plain_worker_on_the_client_is_as_good() -> None:
         async with testing.Environment() as env, Worker(env.client, "q", workflows=[Approval]):
             handle = await env.client.start(Approval.run, id="w", task_queue="q", timeout=9 * DAY)
             assert await handle.result() == "expired on 04"
+
+    run(test())
+
+
+def test_interceptors_and_propagators_take_part() -> None:
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+    seen: list[str] = []
+
+    class Seeing:
+        async def run_workflow(self, call: Call, next: Callable[[Call], Any]) -> Any:
+            seen.append(f"{call.name} for {user.get()}")
+            return await next(call)
+
+    async def test() -> None:
+        propagators = [ContextVarPropagator({"user": user})]
+        async with testing.Environment(interceptors=[Seeing()], propagators=propagators) as env:
+            user.set("Ada")
+            async with env.worker(workflows=[Approval]):
+                handle = await env.client.start(Approval.run, **options(env))
+                assert await handle.result() == "expired on 04"
+        assert seen == ["Approval for Ada"]
 
     run(test())
 
