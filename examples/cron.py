@@ -112,7 +112,13 @@ def main() -> None:
     parser.add_argument("--database", default="reports.db")
     arguments = parser.parse_args()
     try:
-        asyncio.run({"demo": demo, "year": year, "work": lambda: work(arguments.database)}[arguments.what]())
+        match arguments.what:
+            case "demo":
+                asyncio.run(demo())
+            case "year":
+                asyncio.run(year())
+            case _:
+                asyncio.run(work(arguments.database))
     except KeyboardInterrupt:
         print("stopped")
 

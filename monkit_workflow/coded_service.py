@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from monkit_workflow.codecs import Codec
 from monkit_workflow.errors import ConversionError, NotFound, QueryFailed, UpdateRejected
-from monkit_workflow.payload import Failure, Payload, json_payload
+from monkit_workflow.payload import Failure, Payload, is_null, json_payload
 from monkit_workflow.service import ActivityTask, Service, WorkflowTask
 
 __all__ = ["coded"]
@@ -26,7 +26,7 @@ __all__ = ["coded"]
 S = TypeVar("S", bound=Struct)
 LOG = logging.getLogger("monkit_workflow.codecs")
 _IN_CLEAR: Final = frozenset({"search_attributes", "attributes"})
-_FOR_PEOPLE: Final = frozenset({"describe", "list"})
+_FOR_PEOPLE: Final = frozenset({"describe", "list_workflows"})
 """Calls whose answers are shown also where the keys are not at hand: what cannot be decoded stays as it is."""
 _POLLS: Final = frozenset({"poll_workflow_task", "poll_activity_task"})
 """Calls whose answers nobody would miss: they fail where they are, and the next one is asked for."""
@@ -145,7 +145,9 @@ class _Encoder(_Walk):
         self._encode_failures = encode_failures
 
     def payload(self, payload: Payload) -> Payload:
-        """See `_Walk`."""
+        """See `_Walk`. What removes an entry of a memo is read by the service."""
+        if is_null(payload):
+            return payload
         for codec in self._codecs:
             payload = _apply(codec.encode, payload)
         return payload

@@ -103,6 +103,16 @@ def test_sleep_ends_after_everything_that_is_due_by_then() -> None:
     run(test())
 
 
+def test_sleep_of_a_lifetime_is_one_skip_and_what_ended_before_it_is_still_known() -> None:
+    async def test() -> None:
+        async with testing.Environment() as env, env.worker(workflows=[Approval]):
+            handle = await env.client.start(Approval.run, **options(env))
+            await env.sleep(timedelta(days=36_500))
+            assert (await handle.describe()).status == "completed"
+
+    run(test())
+
+
 def test_delayed_callback_sync_or_async_happens_in_its_time() -> None:
     async def test() -> None:
         start = datetime(2031, 5, 1, 12, tzinfo=UTC)
