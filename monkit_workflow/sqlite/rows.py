@@ -21,11 +21,11 @@ from monkit_workflow.sqlite.schema import BLOB_BYTES
 from monkit_workflow.sqlite.state import Activity, RunState, TimerKind
 from monkit_workflow.sqlite.transition import Latest, Transition
 
-__all__ = ["Rows", "Tables"]
+__all__ = ["Rows", "Tables", "decode_event"]
 
 _encode = msgspec.json.Encoder().encode
 _EVENTS = [kind for name in h.__all__ if isinstance(kind := getattr(h, name), type) and issubclass(kind, Event)]
-_decode_event = msgspec.json.Decoder(Union[tuple(kind for kind in _EVENTS if kind is not Event)]).decode  # noqa: UP007
+decode_event = msgspec.json.Decoder(Union[tuple(kind for kind in _EVENTS if kind is not Event)]).decode  # noqa: UP007
 _decode_failure = msgspec.json.Decoder(Failure).decode
 _decode_payloads = msgspec.json.Decoder(Payloads).decode
 
@@ -223,7 +223,7 @@ class Tables:
             "SELECT coalesce(h.body, b.body) FROM history h LEFT JOIN blobs b ON b.blob = h.blob "
             "WHERE h.run=? AND h.event>=? ORDER BY h.event"
         )
-        return [_decode_event(body) for (body,) in self.connection.execute(sql, (run, first))]
+        return [decode_event(body) for (body,) in self.connection.execute(sql, (run, first))]
 
     def load(self, run: int) -> RunState:
         """The state of a run."""
@@ -240,7 +240,7 @@ class Tables:
         for row in execute("SELECT * FROM tasks WHERE run=?", (run,)):
             _restore(state, row)
         for seq, body in execute("SELECT seq, body FROM inbox WHERE run=? ORDER BY seq", (run,)):
-            state.expect(seq, _decode_event(body))
+            state.expect(seq, decode_event(body))
         state.request_ids = {name for (name,) in execute("SELECT request_id FROM requests WHERE run=?", (run,))}
         return state
 

@@ -64,6 +64,7 @@ class SqliteService:
         retention: how long a run is kept after its end, ``None`` for ever. It
             is deleted at the latest ten minutes later, or when the thread comes to it.
         open_store: opens the store, on the store's thread.
+        desk: makes what takes the requests there.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class SqliteService:
         cached_runs: int = 10_000,
         retention: timedelta | None = timedelta(days=30),
         open_store: Callable[[str | None, Synchronous], Store] = Store,
+        desk: Callable[..., Desk] = Desk,
     ) -> None:
         self.namespace = namespace
         self._options = Options(
@@ -88,6 +90,7 @@ class SqliteService:
             cached_runs=cached_runs,
             retention_ns=None if retention is None else nanoseconds("retention", retention),
             open_store=lambda: open_store(path, synchronous),
+            desk=desk,
         )
         self._writer: Writer | None = None
         self._entered = 0
@@ -128,8 +131,11 @@ class SqliteService:
         if writer is None:
             raise Unavailable("the service is not open: enter it with 'async with'")
         future = asyncio.get_running_loop().create_future()
-        writer.submit(Call(step, arguments, future))
+        self._send(writer, Call(step, arguments, future))
         return future
+
+    def _send(self, writer: Writer, call: Call) -> None:
+        writer.submit(call)
 
     async def _poll(self, step: Callable[..., Any], queue: str, identity: str) -> Any:
         future = self._submit(step, queue, identity)

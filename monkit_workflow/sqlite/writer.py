@@ -52,6 +52,7 @@ class Options:
         cached_runs: int,
         retention_ns: int | None,
         open_store: Callable[[], Store],
+        desk: Callable[[Tables, RunCache, Answers, Callable[[], None], int], Desk],
     ) -> None:
         self.namespace = namespace
         self.clock = clock
@@ -60,6 +61,7 @@ class Options:
         self.cached_runs = cached_runs
         self.retention_ns = retention_ns
         self.open_store = open_store
+        self.desk = desk
 
 
 class Writer:
@@ -83,8 +85,8 @@ class Writer:
         opening = Call(lambda: None, (), opened)
         threading.Thread(target=self._run, args=(opening,), name="monkit-workflow-sqlite", daemon=True).start()
 
-    def submit(self, call: Call) -> None:
-        """Hand in a request, from any thread.
+    def submit(self, *calls: Call) -> None:
+        """Hand in requests, from any thread; they come into the same batch as far as one holds them.
 
         Raises:
             Unavailable: the service is closed.
@@ -92,7 +94,7 @@ class Writer:
         with self._condition:
             if self._closing:
                 raise Unavailable("the service is closed")
-            self._calls.append(call)
+            self._calls.extend(calls)
             self._condition.notify()
 
     def close(self, closed: asyncio.Future[None] | None) -> None:
@@ -161,7 +163,7 @@ class Writer:
         try:
             now_ns = self._clock.now_ns()
             tables, runs = self._readers(sweep_ns=now_ns)
-            self._desk = Desk(tables, runs, self._out, self._flush, now_ns)
+            self._desk = self._options.desk(tables, runs, self._out, self._flush, now_ns)
             self._recover(self._desk.restore(tables, runs, now_ns))
         except BaseException:
             self._store.abandon()
