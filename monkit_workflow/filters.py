@@ -330,7 +330,9 @@ def resolve(tree: Filter, attributes: Mapping[str, str]) -> Filter:
                 raise BadQuery(_unknown(field, attributes), position)
             if operator not in _OPERATORS[kind]:
                 wanted = ", ".join(sorted(_OPERATORS[kind]))
-                raise BadQuery(f"{field} is a {kind}, which compares by {wanted} and not by {operator}", position)
+                raise BadQuery(
+                    f"{field} has the type {kind}, which compares by {wanted} and not by {operator}", position
+                )
             return tree._replace(type=kind, operands=tuple(_operand(field, kind, value) for value in operands))
 
 

@@ -65,7 +65,7 @@ def _value_problem(name: str, payload: Payload, types: Mapping[str, str], new: d
     except ValueError as problem:
         return f"cannot be read: {problem}"
     known = types.get(name) or new.setdefault(name, kind)
-    return None if known == kind else f"is a {kind}, and has been a {known} since its first use"
+    return None if known == kind else f"has the type {kind}, and {known} since its first use"
 
 
 def refuse_memo(memo: Mapping[str, Payload], limits: Limits) -> Refusal | None:

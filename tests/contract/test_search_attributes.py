@@ -111,7 +111,7 @@ def test_null_removes_an_entry_of_the_memo(service: Service) -> None:
 def test_type_of_a_name_is_fixed_by_its_first_use(service: Service) -> None:
     async def scene(p: Player) -> None:
         await p.start(search_attributes=encode_attributes({"Number": 1}))
-        with pytest.raises(BadRequest, match="'Number' is a Double, and has been a Int since its first use"):
+        with pytest.raises(BadRequest, match="'Number' has the type Double, and Int since its first use"):
             await p.start("other", search_attributes=encode_attributes({"Number": 1.5}))
         assert await found(p, "") == ["w"]
         await p.answer(upsert(Number=None))
@@ -122,17 +122,17 @@ def test_type_of_a_name_is_fixed_by_its_first_use(service: Service) -> None:
 
 
 REFUSED: dict[str, tuple[list[c.Command], str, str]] = {
-    "another type": ([upsert(Known="text")], "BadCommand", "'Known' is a Keyword, and has been a Int"),
-    "two types in one answer": ([upsert(New=1), upsert(New="1")], "BadCommand", "'New' is a Keyword"),
+    "another type": ([upsert(Known="text")], "BadCommand", "'Known' has the type Keyword, and Int since its first use"),
+    "two types in one answer": ([upsert(New=1), upsert(New="1")], "BadCommand", "'New' has the type Keyword"),
     "another type in a child": (
         [upsert(New=1), child(search_attributes=encode_attributes({"New": True}))],
         "BadCommand",
-        "'New' is a Bool",
+        "'New' has the type Bool",
     ),
     "another type in the next run": (
         [c.ContinueAsNewWorkflowExecution(workflow_type="Play", search_attributes=encode_attributes({"Known": 1.5}))],
         "BadCommand",
-        "'Known' is a Double",
+        "'Known' has the type Double",
     ),
     "a field's name": ([upsert(WorkflowId="a")], "BadCommand", "fields have"),
     "a name of Temporal's": ([upsert(TemporalThing="a")], "BadCommand", "fields have"),

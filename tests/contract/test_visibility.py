@@ -218,7 +218,7 @@ def test_pages_of_a_filter_follow_each_other(service: Service) -> None:
         ("HistoryLength BETWEEN 1 OR 2", 25, "where AND was expected"),
         ("WorkflowId = 1", 14, "text in quotes, not with 1"),
         ("HistoryLength = 'a'", 17, "a number, not with 'a'"),
-        ("HistoryLength STARTS_WITH 1", 1, "is a Int, which compares by"),
+        ("HistoryLength STARTS_WITH 1", 1, "has the type Int, which compares by"),
         ("ExecutionStatus = 'running'", 19, "one of Running, Completed"),
         ("ExecutionStatus > 'Running'", 1, "not by >"),
         ("StartTime > 'yesterday'", 13, "is no time such as"),

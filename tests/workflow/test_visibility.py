@@ -192,7 +192,7 @@ def test_other_type_fails_the_task_and_the_run_goes_on_when_the_code_is_mended(m
         async with working([Parcel, Contradicts]) as client:
             await client.start(Parcel.run, "Ulm", id="p", **START)
             assert await until_shown(client, "Stops = 1") == 1
-            with pytest.raises(BadRequest, match="'Stops' is a Keyword, and has been a Int since its first use"):
+            with pytest.raises(BadRequest, match="'Stops' has the type Keyword, and Int since its first use"):
                 await start(client, 1, search_attributes={"Stops": "one"})
             handle = await client.start(Contradicts.run, id="c", **START)
 
@@ -202,7 +202,7 @@ def test_other_type_fails_the_task_and_the_run_goes_on_when_the_code_is_mended(m
             await until(has_failed)
             failure = (await handle.describe()).task_failure
             assert failure is not None
-            assert "'Stops' is a Keyword, and has been a Int since its first use" in failure.message
+            assert "'Stops' has the type Keyword, and Int since its first use" in failure.message
             monkeypatch.setattr(Contradicts, "value", 3)
             async with Worker(client, QUEUE, workflows=[Contradicts]):  # a new worker gets at once what has failed
                 assert await handle.result() == "done"
