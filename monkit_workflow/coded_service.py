@@ -122,7 +122,7 @@ class _Walk:
     def value(self, value: Any) -> Any:
         """What takes the place of *value*, which may hold payloads anywhere."""
         if isinstance(value, Payload):
-            return self.payload(value)
+            return value if is_null(value) else self.payload(value)  # null removes an entry of a memo
         if isinstance(value, Failure):
             return self.failure(value)
         if isinstance(value, Struct):
@@ -145,9 +145,7 @@ class _Encoder(_Walk):
         self._encode_failures = encode_failures
 
     def payload(self, payload: Payload) -> Payload:
-        """See `_Walk`. What removes an entry of a memo is read by the service."""
-        if is_null(payload):
-            return payload
+        """See `_Walk`."""
         for codec in self._codecs:
             payload = _apply(codec.encode, payload)
         return payload

@@ -25,6 +25,7 @@ from monkit_workflow.errors import FailureError, QueryFailed, WorkflowError
 from monkit_workflow.failures import to_error
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure
+from monkit_workflow.service import ActivityTask, WorkflowTask
 from monkit_workflow.slices import debugged
 from monkit_workflow.sqlite.calls import Call
 from monkit_workflow.sqlite.state import RESET
@@ -39,8 +40,14 @@ _LOOK_S = 1.0
 _WARN_S = 10.0
 _NEVER = -1
 
+_WORK = "work"
+"""As the token of a hold: an activity is ready for a worker that has not taken it yet."""
+
 Happened = tuple[str, str, Event]
 """Workflow id, run id, event."""
+
+_Report = tuple[int, list[Happened], bool]
+"""Number of a batch, what happened, and whether an activity is ready for a worker that is there."""
 
 
 class WorkflowTaskFailed(WorkflowError):
@@ -60,7 +67,7 @@ class WorkflowTaskFailed(WorkflowError):
 class _Hold:
     """A task that code works on; time stands still meanwhile, for at most *limit_s* of the time outside."""
 
-    def __init__(self, what: str, limit_s: float, is_workflow: bool) -> None:
+    def __init__(self, what: str, limit_s: float, *, is_workflow: bool) -> None:
         self.what = what
         self.limit_s = limit_s
         self.is_workflow = is_workflow
@@ -102,21 +109,23 @@ class Conductor:
         self._waits: dict[asyncio.Future[Any], None] = {}
         """Who waits for something that may take time."""
         self._queries: dict[asyncio.Future[Any], str] = {}
-        self._alarms: list[tuple[int, int, asyncio.Future[None], Callable[[], Any] | None]] = []
+        self._alarms: list[tuple[int, int, asyncio.Future[None] | Callable[[], Any]]] = []
+        """When, number, and who sleeps until then or what is called then."""
         self._numbers = itertools.count()
         self._delayed: dict[asyncio.Task[None], _Delayed] = {}
         self._failing: dict[str, tuple[str, Failure]] = {}
+        self._is_work_waiting = False
         self._look: asyncio.TimerHandle | None = None
 
     # On the store's thread.
 
-    def report(self, events: list[Happened]) -> tuple[Call, tuple[int, list[Happened]]]:
+    def report(self, events: list[Happened], *, is_work_waiting: bool) -> tuple[Call, _Report]:
         """Count a batch; its answers have to bring this along, so that the loop knows that it has seen them."""
         assert self.loop is not None
         self.clock.batch += 1
-        future: asyncio.Future[tuple[int, list[Happened]]] = self.loop.create_future()
+        future: asyncio.Future[_Report] = self.loop.create_future()
         future.add_done_callback(self._note_batch)
-        return Call(lambda: None, (), future), (self.clock.batch, events)
+        return Call(lambda: None, (), future), (self.clock.batch, events, is_work_waiting)
 
     def _moved(self, batch: int) -> None:
         assert self.loop is not None
@@ -157,9 +166,16 @@ class Conductor:
         if token == self._turn_of:
             self._turn_of = following
 
-    def hold(self, token: str, what: str, limit_ns: int, *, is_workflow: bool = False) -> None:
-        """Code works on a task from now on."""
-        self._holds[token] = _Hold(what, limit_ns / 1e9, is_workflow)
+    def hold_for_attempt(self, task: ActivityTask) -> None:
+        """The code of an activity runs from now on."""
+        limits_ns = filter(None, (task.start_to_close_ns, task.schedule_to_close_ns, task.heartbeat_ns))
+        what = f"activity {task.activity_type!r} of workflow {task.workflow_id!r}"
+        self._holds[task.token] = _Hold(what, min(limits_ns) / 1e9, is_workflow=False)
+
+    def hold_for_code(self, task: WorkflowTask) -> None:
+        """The code of a workflow runs from now on. The worker gives it up after its time-out, and says so."""
+        what = f"the code of workflow {task.workflow_id!r}"
+        self._holds[task.token] = _Hold(what, 2 * task.timeout_ns / 1e9, is_workflow=True)
 
     def renew(self, token: str) -> None:
         """It shows that it lives."""
@@ -196,17 +212,14 @@ class Conductor:
         """Wait until then, and until everything that is due then has happened."""
         assert self.loop is not None
         future = self.loop.create_future()
-        heapq.heappush(self._alarms, (until_ns, next(self._numbers), future, None))
+        heapq.heappush(self._alarms, (until_ns, next(self._numbers), future))
         self.waits_for(future)
         self._rest_soon()
         await future
 
-    def call_at(self, at_ns: int, callback: Callable[[], Any]) -> Callable[[], None]:
-        """Call *callback* then, and await what it returns. Returns what takes that back."""
-        assert self.loop is not None
-        future = self.loop.create_future()
-        heapq.heappush(self._alarms, (at_ns, next(self._numbers), future, callback))
-        return lambda: None if future.done() else future.set_result(None)
+    def call_at(self, at_ns: int, callback: Callable[[], Any]) -> None:
+        """Call *callback* then, and await what it returns."""
+        heapq.heappush(self._alarms, (at_ns, next(self._numbers), callback))
 
     async def _run(self, callback: Callable[[], Any], delayed: _Delayed) -> None:
         _CURRENT.set(delayed)
@@ -230,8 +243,13 @@ class Conductor:
 
     # What the store says.
 
-    def _note_batch(self, done: asyncio.Future[tuple[int, list[Happened]]]) -> None:
-        batch, events = done.result()
+    def _note_batch(self, done: asyncio.Future[_Report]) -> None:
+        batch, events, is_work_waiting = done.result()
+        if is_work_waiting != self._is_work_waiting:
+            self._is_work_waiting = is_work_waiting
+            self._holds.pop(_WORK, None)
+            if is_work_waiting:
+                self._holds[_WORK] = _Hold("the wait of an activity for its worker", _WARN_S, is_workflow=False)
         for workflow_id, run_id, event in events:
             if isinstance(event, h.WorkflowTaskFailed) and event.failure.type not in _HARMLESS:
                 self._failing[run_id] = (workflow_id, event.failure)
@@ -329,18 +347,19 @@ class Conductor:
 
     def _fire(self) -> bool:
         """Let the first happen of what is due. False if nothing is."""
-        while self._alarms and self._alarms[0][2].done():
+        while self._alarms and isinstance(gone := self._alarms[0][2], asyncio.Future) and gone.done():
             heapq.heappop(self._alarms)
         if not self._alarms or self._alarms[0][0] > self.clock.now_ns():
             return False
-        _, _, future, callback = heapq.heappop(self._alarms)
-        future.set_result(None)
-        if callback is not None:
-            assert self.loop is not None
-            delayed = _Delayed()
-            task = self.loop.create_task(self._run(callback, delayed))
-            self._delayed[task] = delayed
-            task.add_done_callback(self._end_callback)
+        _, _, wanted = heapq.heappop(self._alarms)
+        if isinstance(wanted, asyncio.Future):
+            wanted.set_result(None)
+            return True
+        assert self.loop is not None
+        delayed = _Delayed()
+        task = self.loop.create_task(self._run(wanted, delayed))
+        self._delayed[task] = delayed
+        task.add_done_callback(self._end_callback)
         return True
 
     def _end_callback(self, task: asyncio.Task[None]) -> None:
@@ -354,9 +373,8 @@ class Conductor:
             assert self.loop is not None
             now_s = time.monotonic()
             left_s = (hold.since_s + hold.limit_s - now_s for hold in self._holds.values())
-            self._look = self.loop.call_later(
-                min([_LOOK_S, *(left for left in left_s if left > 0)]), self._look_at_holds
-            )
+            soonest_s = min([_LOOK_S, *(left for left in left_s if left > 0)])
+            self._look = self.loop.call_later(soonest_s, self._look_at_holds)
 
     def _look_at_holds(self) -> None:
         """Let go what took all the time that it has; say what takes long."""

@@ -12,6 +12,7 @@ from monkit_workflow.converter import Converter, JsonConverter
 from monkit_workflow.history import Event
 from monkit_workflow.info import moment
 from monkit_workflow.options import nanoseconds
+from monkit_workflow.propagators import Propagator
 from monkit_workflow.testing.conductor import Conductor
 from monkit_workflow.testing.mocks import Mock, MockWorker
 from monkit_workflow.testing.service import ConductedService
@@ -42,6 +43,8 @@ class Environment:
     Args:
         start: what the clock shows at first, with a time zone.
         converter: of the client, JSON by default.
+        interceptors: of the client, see `monkit_workflow.connect`; mocks are called without those of activities.
+        propagators: of the client, see `monkit_workflow.connect`.
         fail_fast: whether waiting raises `WorkflowTaskFailed` while the task
             of a run fails. Without, time passes and workers try again, as in production.
 
@@ -52,7 +55,15 @@ class Environment:
     task_queue = "tests"
     """That of `worker`, if it is not given one."""
 
-    def __init__(self, *, start: datetime = _START, converter: Converter | None = None, fail_fast: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        start: datetime = _START,
+        converter: Converter | None = None,
+        interceptors: Iterable[object] = (),
+        propagators: Iterable[Propagator] = (),
+        fail_fast: bool = True,
+    ) -> None:
         if start.tzinfo is None:
             raise ValueError(
                 f"start= takes a datetime with a time zone, such as datetime(2030, 1, 1, tzinfo=UTC): {start}"
@@ -62,7 +73,9 @@ class Environment:
         start_ns = (start - _EPOCH) // timedelta(microseconds=1) * 1000
         self._conductor = Conductor(start_ns, converter, fail_fast=fail_fast)
         service = ConductedService(self._conductor, lambda kind, name: (kind, name) in mocks)
-        self.client = Client(service, converter=converter, identity="test")
+        self.client = Client(
+            service, converter=converter, identity="test", interceptors=interceptors, propagators=propagators
+        )
         """Starts workflows and speaks with them; a worker of the test's own takes it too."""
         self._mocks = MockWorker(service, converter, mocks)
         self._conductor.listeners.append(self._mocks.note)
@@ -158,7 +171,7 @@ class Environment:
     def listen(self, callback: Callable[[str, str, Event], object], /) -> None:
         """Call *callback* with workflow id, run id and event for every event of every run from now on.
 
-        Events come in the order in which they became history, and before
-        anybody acts on them. For what it raises see `after`.
+        Events come in the order in which they became history, and before time
+        passes again. For what it raises see `after`.
         """
         self._conductor.listeners.append(callback)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from monkit_workflow.service import ActivityTask, WorkflowTask
 from monkit_workflow.sqlite.cache import RunCache
 from monkit_workflow.sqlite.calls import Call
 from monkit_workflow.sqlite.desk import Desk, Question
-from monkit_workflow.sqlite.dispatch import Agenda, Lines
+from monkit_workflow.sqlite.dispatch import Agenda, Lines, Poller
 from monkit_workflow.sqlite.rows import Tables, decode_event
 from monkit_workflow.sqlite.service import SqliteService
 from monkit_workflow.sqlite.transition import Transition
@@ -35,9 +36,23 @@ class _RoutedLines(Lines[T], Generic[T]):
     def __init__(self, route: Callable[[str, T], str]) -> None:
         super().__init__()
         self._route = route
+        self._workers: defaultdict[str, set[str]] = defaultdict(set)
 
     def add_ready(self, queue: str, entry: T) -> None:
         super().add_ready(self._route(queue, entry), entry)
+
+    def add_poller(self, queue: str, poller: Poller) -> None:
+        self._workers[queue].add(poller.identity)
+        super().add_poller(queue, poller)
+
+    def take_pollers(self, identity: str | None) -> list[Call]:
+        for workers in self._workers.values():
+            workers.discard(identity or "")
+        return super().take_pollers(identity)
+
+    def ready_for_workers(self) -> Iterator[deque[T]]:
+        """What is ready in each queue that has a worker, which may be polling or about to."""
+        return (line.ready for queue, line in self._lines.items() if line.ready and self._workers[queue])
 
 
 class _Agenda(Agenda):
@@ -59,7 +74,7 @@ class _Desk(Desk):
     def __init__(self, conductor: Conductor, is_mocked: Callable[[str, str], bool], *arguments: Any) -> None:
         super().__init__(*arguments)
         self.workflow = _RoutedLines(self._route_workflow)
-        self.activity = _RoutedLines(self._route_activity)
+        self.activity: _RoutedLines[tuple[int, int]] = _RoutedLines(self._route_activity)
         self._conductor = conductor
         self._is_mocked = is_mocked
         self._happened: list[tuple[str, str, bytes]] = []
@@ -88,11 +103,22 @@ class _Desk(Desk):
         super().committed(now_ns)
         events = [(workflow_id, run_id, decode_event(body)) for workflow_id, run_id, body in self._happened]
         self._happened.clear()
-        self.out.add(*self._conductor.report(events))
+        self.out.add(*self._conductor.report(events, is_work_waiting=self._is_work_waiting()))
+
+    def _is_work_waiting(self) -> bool:
+        """Whether an activity is ready for a worker that is there and does not poll: it may begin so many a second."""
+        for ready in self.activity.ready_for_workers():
+            while ready:
+                run, event = ready[0]
+                activity = self.runs.get(run).activities.get(event)
+                if activity is not None and activity.phase == "scheduled":
+                    return True
+                ready.popleft()  # a stale entry
+        return False
 
     def restore(self, tables: Tables, runs: RunCache, now_ns: int) -> list[tuple[int, int]]:
         self._happened.clear()
-        self.out.add(*self._conductor.report([]))
+        self.out.add(*self._conductor.report([], is_work_waiting=False))
         return super().restore(tables, runs, now_ns)
 
 
@@ -110,6 +136,7 @@ class ConductedService(SqliteService):
             None,
             clock=conductor.clock,
             new_id=lambda: str(UUID(int=next(numbers), version=4)),  # the same in every run of a test
+            retention=None,  # else time would skip from sweep to sweep, and a test lose what it asks about
             desk=lambda *arguments: _Desk(conductor, is_mocked, *arguments),
         )
         self._conductor = conductor
@@ -162,8 +189,7 @@ class ConductedService(SqliteService):
         """See `Service.poll_workflow_task`. Time stands still until the task is answered; workers run one at a time."""
         task = await super().poll_workflow_task(queue, identity)
         if task is not None:
-            what = f"code of workflow {task.workflow_id!r}"
-            self._conductor.hold(task.token, what, 2 * task.timeout_ns, is_workflow=True)  # the worker gives up first
+            self._conductor.hold_for_code(task)
             if queue != MOCKS:
                 await self._in_turn(task)
         return task
@@ -183,7 +209,7 @@ class ConductedService(SqliteService):
         except BaseException:
             self._conductor.release(token)
             raise
-        self._conductor.hold(task.token, f"code of workflow {task.workflow_id!r}", 2 * task.timeout_ns)
+        self._conductor.hold_for_code(task)
         self._conductor.pass_turn_on(token, task.token)
         return task
 
@@ -191,9 +217,7 @@ class ConductedService(SqliteService):
         """See `Service.poll_activity_task`. Time stands still until the attempt has ended."""
         task = await super().poll_activity_task(queue, identity)
         if task is not None:
-            what = f"activity {task.activity_type!r} of workflow {task.workflow_id!r}"
-            limits = [task.start_to_close_ns, task.schedule_to_close_ns, task.heartbeat_ns]
-            self._conductor.hold(task.token, what, min(filter(None, limits)))
+            self._conductor.hold_for_attempt(task)
         return task
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from monkit_workflow import Client, Retry, Worker, activity, testing, workflow
+from monkit_workflow import Call, Client, ContextVarPropagator, Retry, Worker, activity, testing, workflow
 from monkit_workflow.client import StartOptions
 from monkit_workflow.errors import ActivityFailure, QueryFailed, WorkflowFailed
-from monkit_workflow.history import Event, TimerFired, WorkflowTaskFailed
+from monkit_workflow.history import Event, TimerFired, WorkflowTaskCompleted, WorkflowTaskFailed
+from monkit_workflow.testing import conductor
 from tests.workflow.running import Gate, run
 
 DAY = timedelta(days=1)
@@ -95,6 +99,16 @@ def test_sleep_ends_after_everything_that_is_due_by_then() -> None:
             assert await handle.query(Approval.show) == "expired"
             await env.sleep(timedelta(0))
             assert env.now() == START + 3 * DAY
+
+    run(test())
+
+
+def test_sleep_of_a_lifetime_is_one_skip_and_what_ended_before_it_is_still_known() -> None:
+    async def test() -> None:
+        async with testing.Environment() as env, env.worker(workflows=[Approval]):
+            handle = await env.client.start(Approval.run, **options(env))
+            await env.sleep(timedelta(days=36_500))
+            assert (await handle.describe()).status == "completed"
 
     run(test())
 
@@ -192,6 +206,29 @@ def test_time_stands_still_while_an_activity_runs_in_code() -> None:
     run(test())
 
 
+def test_what_makes_time_stand_still_for_long_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(conductor, "_WARN_S", 0.0)
+
+    async def test() -> None:
+        @activity.define
+        async def stubborn() -> None:
+            while not caplog.records:
+                await asyncio.sleep(0.001)
+
+        @workflow.define
+        async def enduring() -> None:
+            await workflow.execute_activity(stubborn, start_to_close=timedelta(hours=1))
+
+        async with testing.Environment() as env, env.worker(workflows=[enduring], activities=[stubborn]):
+            handle = await env.client.start(enduring, **options(env))
+            await handle.result()
+        assert "time stands still, since activity 'stubborn' of workflow 'w' has been running" in caplog.text
+
+    run(test())
+
+
 def test_activity_that_never_answers_holds_time_up_for_its_own_time_out_only() -> None:
     async def test() -> None:
         ended = threading.Event()
@@ -239,6 +276,48 @@ def test_waits_between_attempts_are_skipped() -> None:
             handle = await env.client.start(patient, **options(env))
             assert await handle.result() == "at last"
             assert attempts == [timedelta(hours=hours) for hours in (0, 1, 3, 7)]
+
+    run(test())
+
+
+def test_worker_that_may_begin_so_many_activities_a_second_is_waited_for() -> None:
+    @workflow.define
+    async def many() -> str:
+        calls = (workflow.start_activity(note, str(number), start_to_close=MINUTE) for number in range(5))
+        return "".join(await asyncio.gather(*calls))
+
+    async def test() -> None:
+        async with (
+            testing.Environment() as env,
+            env.worker(workflows=[many], activities=[note], activities_per_second=50),
+        ):
+            handle = await env.client.start(many, **options(env))
+            assert await handle.result() == "01234"
+            assert env.now() == START
+
+    run(test())
+
+
+def test_local_activity_that_outlasts_its_workflow_task_holds_time_up_and_may_use_the_client() -> None:
+    async def test() -> None:
+        extended = asyncio.Event()
+
+        @activity.define
+        async def slow() -> str:
+            await extended.wait()
+            return (await env.client.handle("w").describe()).status
+
+        @workflow.define
+        async def hosting() -> str:
+            return await workflow.execute_local_activity(slow, start_to_close=timedelta(hours=1))
+
+        async with testing.Environment() as env, env.worker(workflows=[hosting], activities=[slow]):
+            env.listen(lambda *what: extended.set() if isinstance(what[2], WorkflowTaskCompleted) else None)
+            given = options(env)
+            given["task_timeout"] = timedelta(milliseconds=100)
+            handle = await env.client.start(hosting, **given)
+            assert await handle.result() == "running"
+            assert env.now() == START
 
     run(test())
 
@@ -311,6 +390,27 @@ def test_plain_worker_on_the_client_is_as_good() -> None:
         async with testing.Environment() as env, Worker(env.client, "q", workflows=[Approval]):
             handle = await env.client.start(Approval.run, id="w", task_queue="q", timeout=9 * DAY)
             assert await handle.result() == "expired on 04"
+
+    run(test())
+
+
+def test_interceptors_and_propagators_take_part() -> None:
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+    seen: list[str] = []
+
+    class Seeing:
+        async def run_workflow(self, call: Call, next: Callable[[Call], Any]) -> Any:
+            seen.append(f"{call.name} for {user.get()}")
+            return await next(call)
+
+    async def test() -> None:
+        propagators = [ContextVarPropagator({"user": user})]
+        async with testing.Environment(interceptors=[Seeing()], propagators=propagators) as env:
+            user.set("Ada")
+            async with env.worker(workflows=[Approval]):
+                handle = await env.client.start(Approval.run, **options(env))
+                assert await handle.result() == "expired on 04"
+        assert seen == ["Approval for Ada"]
 
     run(test())
 
@@ -421,7 +521,7 @@ class Buggy:
     @workflow.run
     async def run(self) -> str:
         await workflow.sleep(DAY)
-        return os.environ["nothing of that name"]  # the bug
+        return os.environ["MISSING"]  # the bug
 
 
 @workflow.define(name="Buggy")
@@ -442,7 +542,7 @@ def test_bug_in_workflow_code_is_raised_where_somebody_waits(subject: type) -> N
     async def test() -> None:
         async with testing.Environment() as env, env.worker(workflows=[Buggy, parent_of_buggy]):
             handle = await env.client.start(subject.__name__, **options(env))
-            with pytest.raises(testing.WorkflowTaskFailed, match="KeyError: 'nothing of that name'") as caught:
+            with pytest.raises(testing.WorkflowTaskFailed, match="KeyError: 'MISSING'") as caught:
                 await handle.result()
             assert caught.value.failure.type == "KeyError"
             assert "# the bug" in caught.value.__notes__[0]
@@ -471,7 +571,7 @@ def test_without_fail_fast_the_task_is_tried_again_as_in_production() -> None:
         failures: list[Event] = []
         async with testing.Environment(fail_fast=False) as env, env.worker(workflows=[Buggy]):
             env.listen(lambda *what: failures.append(what[2]) if isinstance(what[2], WorkflowTaskFailed) else None)
-            handle = await env.client.start(Buggy.run, id="w", task_queue=env.task_queue, timeout=2 * DAY)
+            handle = await env.client.start(Buggy.run, id="w", task_queue=env.task_queue, timeout=DAY + 5 * MINUTE)
             with pytest.raises(WorkflowFailed, match="time was over"):
                 await handle.result()
             assert len(failures) == 1
