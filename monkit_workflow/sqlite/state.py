@@ -44,8 +44,8 @@ class Task:
 
     __slots__ = (
         "attempt",
-        "failure",
         "fails_here",
+        "failure",
         "identity",
         "offered",
         "proposed",
