@@ -61,8 +61,8 @@ class SqliteService:
         new_id: makes run ids; they have to be unique.
         limits: what a run may grow to.
         cached_runs: states kept in memory; others are read when they are touched.
-        retention: how long a run is kept after its end, ``None`` for ever. It is
-            deleted within ten minutes after that, between other work.
+        retention: how long a run is kept after its end, ``None`` for ever. The
+            deletion begins within ten minutes after that, between other work.
         open_store: opens the store, on the store's thread.
         desk: makes what takes the requests there.
     """
