@@ -1,7 +1,7 @@
 """What activity code may use.
 
 An activity is a plain or an async function that may touch the world. Async
-ones run on the worker's event loop, plain ones on its threads.
+ones run on the worker's event loop, plain ones on its threads or in its processes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ class Attempt(Protocol):
     """What a worker lets the code of an attempt ask for."""
 
     info: ActivityInfo
-    cancelled: bool
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the workflow gave it up."""
+        ...
 
     def heartbeat(self, details: tuple[Any, ...]) -> None:
         """Show that the attempt lives."""
@@ -74,16 +78,23 @@ def _current() -> Attempt:
 @overload
 def define(function: F, /) -> F: ...
 @overload
-def define(*, name: str) -> Callable[[F], F]: ...
-def define(function: Any = None, /, *, name: str | None = None) -> Any:
+def define(*, name: str | None = None, process: bool = False) -> Callable[[F], F]: ...
+def define(function: Any = None, /, *, name: str | None = None, process: bool = False) -> Any:
     """Make a function or method an activity; it is returned unchanged and can be called as before.
 
+    Args:
+        function: an async function runs on the worker's event loop, a plain one on its threads.
+        name: under which it is registered, by default its ``__name__``.
+        process: for a plain function that computes: it runs in a process, which
+            is killed when its time is over. The function has to be at the top of
+            a module; arguments and result travel by `pickle`.
+
     Raises:
-        TypeError: it is no function.
+        TypeError: it is no function, or an async one for a process.
     """
 
     def decorate(function: F) -> F:
-        define_activity(function, name)
+        define_activity(function, name, in_process=process)
         return function
 
     return decorate if function is None else decorate(function)

@@ -28,6 +28,7 @@ from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import moment
 from monkit_workflow.interceptors import Call
 from monkit_workflow.payload import Payload, Payloads
+from monkit_workflow.processes import ProcessPool
 from monkit_workflow.service import ActivityTask, Service
 
 __all__ = ["ActivityRunner", "OutOfTime", "RunningAttempt"]
@@ -113,12 +114,14 @@ class ActivityRunner:
         hooks: Hooks,
         definitions: Mapping[str, ActivityDefinition],
         threads: int,
+        processes: int,
     ) -> None:
         self._service = service
         self._converter = converter
         self._hooks = hooks
         self._definitions = definitions
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="monkit-activity")
+        self._processes = ProcessPool(processes)
 
     async def handle(self, task: ActivityTask) -> None:
         """Run one attempt. Never raises for what code or service do."""
@@ -177,9 +180,13 @@ class ActivityRunner:
         call = Call(name=definition.name, args=tuple(values), header=header, info=attempt.info)
 
         async def run(call: Call) -> Any:
+            limit_s = task.start_to_close_ns / 1e9 or None
             if definition.is_async:
                 attempt.task = asyncio.create_task(definition.function(*call.args))
-                return await _bounded(attempt.task, task.start_to_close_ns / 1e9 or None)
+                return await _bounded(attempt.task, limit_s)
+            if definition.in_process:
+                running = self._processes.run(definition.function, call.args, attempt)
+                return await _bounded(asyncio.create_task(running), limit_s)
             function = partial(contextvars.copy_context().run, definition.function, *call.args)
             return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
@@ -220,7 +227,8 @@ class ActivityRunner:
         )
 
     def close(self) -> None:
-        """Let the threads go; a plain function that runs is not waited for."""
+        """Let threads and processes go; a plain function that runs on a thread is not waited for."""
+        self._processes.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Generic, Required, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
+from typing import Any, Generic, Literal, Required, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
 from uuid import uuid4
 
 from msgspec.structs import replace
@@ -35,6 +35,7 @@ from monkit_workflow.history import (
     WorkflowExecutionFailed,
     WorkflowExecutionTerminated,
     WorkflowExecutionTimedOut,
+    WorkflowTaskCompleted,
 )
 from monkit_workflow.history_file import RecordedHistory
 from monkit_workflow.hooks import Hooks
@@ -46,6 +47,7 @@ from monkit_workflow.service import (
     ActivityIds,
     Description,
     QueryRequest,
+    ResetRequest,
     Service,
     SignalRequest,
     StartRequest,
@@ -265,6 +267,43 @@ class WorkflowHandle(Generic[R]):
             await client.service.terminate(call.workflow_id, call.run_id, call.options["reason"], client.identity)
 
         await client.hooks.through("terminate", self._call("", reason=reason), send)
+
+    async def reset(
+        self, to: int | Literal["first", "last"], *, reason: str = "", reapply_signals: bool = True
+    ) -> WorkflowHandle[R]:
+        """Take the run back to an earlier point: a new run with its history up to there takes its place.
+
+        For runs that went wrong by a fault that is mended since. Activities that
+        were not over at that point run again.
+
+        Args:
+            to: the id of the event that ended a workflow task (its answer is
+                given anew), or the ``"first"`` or ``"last"`` answer there is.
+            reason: kept in the histories of both runs.
+            reapply_signals: whether signals that came after that point come again.
+
+        Raises:
+            NotFound: there is no such execution.
+            BadRequest: there is no such point, or children were open then.
+        """
+        run_id = self.run_id or (await self.describe()).run_id
+        if not isinstance(to, int):
+            answers = [
+                event.id
+                for event in await self._client.service.history(self.id, run_id)
+                if isinstance(event, WorkflowTaskCompleted)
+            ]
+            to = (answers[0] if to == "first" else answers[-1]) if answers else 0
+        request = ResetRequest(
+            workflow_id=self.id,
+            run_id=run_id,
+            event_id=to,
+            reason=reason,
+            reapply_signals=reapply_signals,
+            request_id=str(uuid4()),
+            identity=self._client.identity,
+        )
+        return WorkflowHandle(self._client, self.id, hint=self._hint, first=await self._client.service.reset(request))
 
     async def describe(self) -> Description:
         """What the service knows of the run.

@@ -82,6 +82,8 @@ class ActivityDefinition:
     function: Callable[..., Any]
     signature: Signature
     is_async: bool
+    in_process: bool = False
+    """Whether it runs in a process of its own."""
 
 
 def note_handler(function: Callable[..., Any], kind: HandlerKind, name: str | None) -> None:
@@ -200,17 +202,19 @@ def workflow_definition(subject: Any) -> WorkflowDefinition:
     return definition
 
 
-def define_activity(function: Callable[..., Any], name: str | None) -> None:
+def define_activity(function: Callable[..., Any], name: str | None, *, in_process: bool = False) -> None:
     """Note on *function* that it is an activity.
 
     Raises:
-        TypeError: it is no function.
+        TypeError: it is no function, or an async one for a process.
     """
     if not callable(function) or inspect.isclass(function):
         raise TypeError(f"@activity.define stands above a function, not above {function!r}")
+    if in_process and inspect.iscoroutinefunction(function):
+        raise TypeError(f"{function.__qualname__} must be a plain function to run in a process")
     # A method keeps self out of its arguments: the worker is given the bound one.
     first = next(iter(inspect.signature(function).parameters), "")
-    setattr(function, _ACTIVITY, (name or function.__name__, first == "self"))
+    setattr(function, _ACTIVITY, (name or function.__name__, first == "self", in_process))
 
 
 def activity_definition(function: Callable[..., Any]) -> ActivityDefinition:
@@ -223,9 +227,10 @@ def activity_definition(function: Callable[..., Any]) -> ActivityDefinition:
     if noted is None:
         shown = getattr(function, "__qualname__", repr(function))
         raise TypeError(f"{shown} is no activity; put @activity.define above it")
-    name, has_self = noted
+    name, has_self, in_process = noted
     unbound = has_self and not inspect.ismethod(function)
-    return ActivityDefinition(name, function, signature(function, bound=unbound), inspect.iscoroutinefunction(function))
+    is_async = inspect.iscoroutinefunction(function)
+    return ActivityDefinition(name, function, signature(function, bound=unbound), is_async, in_process)
 
 
 def target(

@@ -19,7 +19,10 @@ from monkit_workflow.errors import (
 )
 from monkit_workflow.payload import Failure, Payload, Payloads
 
-__all__ = ["decode_any", "to_error", "to_failure"]
+__all__ = ["REMOTE_STACK", "decode_any", "to_error", "to_failure"]
+
+REMOTE_STACK = "__monkit_stack__"
+"""Attribute of an error that was raised in another process: its stack there, as text."""
 
 _STACK_LIMIT = 8_000
 _MESSAGE_LIMIT = 4_000
@@ -64,7 +67,8 @@ def _details(error: ApplicationFailure | CancelledFailure | TimeoutFailure, conv
 
 
 def _stack(error: BaseException) -> str:
-    return "".join(traceback.format_tb(error.__traceback__))[-_STACK_LIMIT:]
+    stack: str = getattr(error, REMOTE_STACK, "") or "".join(traceback.format_tb(error.__traceback__))
+    return stack[-_STACK_LIMIT:]
 
 
 def to_error(failure: Failure, converter: Converter) -> FailureError:

@@ -153,6 +153,8 @@ class WorkflowExecutionTerminated(Event, frozen=True):
     reason: str = ""
     details: Payloads = ()
     identity: str = ""
+    next_run_id: str = ""
+    """The run that it was reset to."""
 
 
 class WorkflowExecutionContinuedAsNew(Event, frozen=True):

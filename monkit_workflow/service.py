@@ -22,6 +22,7 @@ __all__ = [
     "PendingActivity",
     "Query",
     "QueryRequest",
+    "ResetRequest",
     "Service",
     "SignalRequest",
     "StartRequest",
@@ -98,6 +99,19 @@ class UpdateOutcome(Struct, frozen=True, kw_only=True):
 
     result: Payload | None = None
     failure: Failure | None = None
+
+
+class ResetRequest(Struct, frozen=True, kw_only=True):
+    """Take a run back to the workflow task that ended with *event_id*; an empty ``run_id`` means the latest run."""
+
+    workflow_id: str
+    event_id: int
+    request_id: str
+    run_id: str = ""
+    reason: str = ""
+    reapply_signals: bool = True
+    """Whether signals that came after that point come again."""
+    identity: str = ""
 
 
 class PendingActivity(Struct, frozen=True, kw_only=True):
@@ -268,6 +282,15 @@ class Service(Protocol):
 
     async def terminate(self, workflow_id: str, run_id: str = "", reason: str = "", identity: str = "") -> None:
         """End a run without asking it. Raises as `signal`."""
+        ...
+
+    async def reset(self, request: ResetRequest) -> str:
+        """Begin a new run from an earlier point of one, terminate the open one, and return the new run id.
+
+        Raises:
+            NotFound: there is no such execution.
+            BadRequest: there is no such point.
+        """
         ...
 
     async def describe(self, workflow_id: str, run_id: str = "") -> Description:

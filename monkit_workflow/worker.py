@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import warnings
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -20,6 +21,7 @@ from monkit_workflow.guard import GuardWarning, Mode, installed
 from monkit_workflow.guard_callers import own
 from monkit_workflow.inspection import inspect_globals
 from monkit_workflow.local_runner import LocalRunner
+from monkit_workflow.processes import check_portable
 from monkit_workflow.slices import SliceRunner
 from monkit_workflow.workflow_runner import WorkflowRunner
 
@@ -31,6 +33,27 @@ _PAUSE_S = 1.0
 _POLLERS = 8
 
 
+class _Pace:
+    """Gives leave a number of times a second; what was not used is not saved up."""
+
+    def __init__(self, per_second: float) -> None:
+        self._interval_s = 1 / per_second
+        self._next_s = 0.0
+        self._stopped = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Wait for the next leave, or until nobody needs any."""
+        now_s = asyncio.get_running_loop().time()
+        at_s = max(now_s, self._next_s)
+        self._next_s = at_s + self._interval_s
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), at_s - now_s)
+
+    def stop(self) -> None:
+        """Nobody needs leave any more."""
+        self._stopped.set()
+
+
 class _Pump(Generic[T]):
     """Polls for tasks of one kind and hands each to its own asyncio task, up to a number at a time."""
 
@@ -40,6 +63,7 @@ class _Pump(Generic[T]):
         handle: Callable[[T], Awaitable[None]],
         most: int,
         grace_s: float | None,
+        per_second: float | None = None,
     ) -> None:
         self._poll = poll
         self._handle = handle
@@ -47,11 +71,16 @@ class _Pump(Generic[T]):
         self._grace_s = grace_s
         self._stopping = False
         self._handling: set[asyncio.Task[None]] = set()
-        self._pollers = [asyncio.create_task(self._loop()) for _ in range(min(most, _POLLERS))]
+        self._pace = None if per_second is None else _Pace(per_second)
+        # Each poller has leave for one task before it asks, so these are what may come at once.
+        pollers = _POLLERS if per_second is None else min(_POLLERS, max(1, int(per_second / 10)))
+        self._pollers = [asyncio.create_task(self._loop()) for _ in range(min(most, pollers))]
 
     async def _loop(self) -> None:
         while not self._stopping:
             await self._slots.acquire()
+            if self._pace is not None:
+                await self._pace.wait()
             if self._stopping:  # meanwhile
                 self._slots.release()
                 return
@@ -84,6 +113,8 @@ class _Pump(Generic[T]):
     def stop(self) -> None:
         """Take nothing more; the polls have to be ended by the service."""
         self._stopping = True
+        if self._pace is not None:
+            self._pace.stop()
 
     async def drain(self) -> None:
         """Wait until nothing is polled or handled any more, and cancel what takes longer than it may."""
@@ -120,6 +151,8 @@ class Worker:
         max_activities: how many attempts may run at a time.
         max_workflow_tasks: how many workflow tasks may be answered at a time.
         max_local_activities: how many local activities may run at a time.
+        activities_per_second: how many attempts may begin in a second; ``None`` is no limit.
+        processes: how many processes there may be for activities with ``process=True``.
         threads: how many threads run workflow code.
         cache: how many runs are kept in memory between their tasks; others are
             rebuilt from their history.
@@ -128,8 +161,8 @@ class Worker:
         grace: how long attempts may go on when the worker stops.
 
     Raises:
-        TypeError: something is no workflow, no activity or no interceptor.
-        ValueError: two have the same name, there is none, or a number is below 1.
+        TypeError: something is no workflow, no activity or no interceptor, or cannot run in a process.
+        ValueError: two have the same name, there is none, or a number is too small.
         ConversionError: the client's converter cannot decode the type of an argument or a result.
         GuardError: workflow code refers to a clock or the like that cannot be guarded at run time.
     """
@@ -146,6 +179,8 @@ class Worker:
         max_activities: int = 100,
         max_workflow_tasks: int = 100,
         max_local_activities: int = 100,
+        activities_per_second: float | None = None,
+        processes: int = os.cpu_count() or 1,
         threads: int = 4,
         cache: int = 10_000,
         deadlock_after: timedelta | None = timedelta(seconds=2),
@@ -162,6 +197,7 @@ class Worker:
             "max_activities": max_activities,
             "max_workflow_tasks": max_workflow_tasks,
             "max_local_activities": max_local_activities,
+            "processes": processes,
             "threads": threads,
             "cache": cache,
         }
@@ -172,6 +208,13 @@ class Worker:
         self._max_activities = max_activities
         self._max_workflow_tasks = max_workflow_tasks
         self._max_local_activities = max_local_activities
+        if activities_per_second is not None and not 0 < activities_per_second < float("inf"):
+            raise ValueError(f"activities_per_second must be above 0, not {activities_per_second}")
+        for item in self._activities.values():
+            if item.in_process:
+                check_portable(item.function)
+        self._activities_per_second = activities_per_second
+        self._processes = processes
         self._threads = threads
         self._cache = cache
         self._deadlock_after = deadlock_after
@@ -204,7 +247,12 @@ class Worker:
             pumps: list[_Pump[Any]] = []
             stopping: list[Callable[[float], None]] = []
             attempts = ActivityRunner(
-                service, self._client.converter, self._hooks, self._activities, self._max_activities
+                service,
+                self._client.converter,
+                self._hooks,
+                self._activities,
+                self._max_activities,
+                self._processes,
             )
             stack.callback(attempts.close)
             if self._workflows:
@@ -231,6 +279,7 @@ class Worker:
                         attempts.handle,
                         self._max_activities,
                         self._grace_s,
+                        self._activities_per_second,
                     )
                 )
             stack.push_async_callback(self._stop, pumps, stopping)

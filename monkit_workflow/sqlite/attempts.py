@@ -121,7 +121,7 @@ def next_attempt_ns(activity: Activity, failure: Failure, now_ns: int) -> int | 
     if policy is None or delay_ns is None:
         return None
     for bound_ns in (event.schedule_to_close_ns, policy.expiration_ns):
-        if bound_ns and now_ns + delay_ns >= event.time_ns + bound_ns:
+        if bound_ns and now_ns + delay_ns >= activity.since_ns + bound_ns:
             return None
     return now_ns + delay_ns
 

@@ -104,8 +104,7 @@ def _next_time(t: Transition, state: RunState) -> _Next | None:
     started = state.started
     if not started.cron:
         return None
-    began_ns = started.time_ns + started.first_task_delay_ns
-    return _Next(max(0, next_start_ns(started.cron, began_ns, t.now_ns) - t.now_ns))
+    return _Next(max(0, next_start_ns(started.cron, state.began_ns, t.now_ns) - t.now_ns))
 
 
 def _begin(

@@ -22,6 +22,7 @@ from monkit_workflow.service import (
     Description,
     Query,
     QueryRequest,
+    ResetRequest,
     UpdateRequest,
     WorkflowTask,
 )
@@ -30,6 +31,7 @@ from monkit_workflow.sqlite.cache import RunCache
 from monkit_workflow.sqlite.calls import PENDING, Answers, Call
 from monkit_workflow.sqlite.describe import describe
 from monkit_workflow.sqlite.dispatch import Agenda, Lines, Poller
+from monkit_workflow.sqlite.resets import reset
 from monkit_workflow.sqlite.rows import Tables
 from monkit_workflow.sqlite.state import Activity, RunState, Task
 from monkit_workflow.sqlite.transition import Transition
@@ -100,6 +102,12 @@ class Desk:
     def terminate(self, t: Transition, call: Call, *arguments: str) -> None:
         """`Service.terminate`."""
         requests.terminate(t, *arguments)
+
+    def reset(self, t: Transition, call: Call, request: ResetRequest) -> str:
+        """`Service.reset`."""
+        state = requests.run_of(t, request.workflow_id, request.run_id)
+        self._flush()
+        return reset(t, state, self.tables.events(state.key), request)
 
     def describe(self, t: Transition, call: Call, workflow_id: str, run_id: str) -> Description:
         """`Service.describe`."""

@@ -125,9 +125,9 @@ def follow(t: Transition, state: RunState, run_id: str, **fields: Any) -> None:
     )
 
 
-def terminate(t: Transition, state: RunState, reason: str = "", identity: str = "") -> None:
-    """End an open run without asking it."""
-    close(t, state, h.WorkflowExecutionTerminated, reason=reason, identity=identity)
+def terminate(t: Transition, state: RunState, reason: str = "", identity: str = "", next_run_id: str = "") -> None:
+    """End an open run without asking it; *next_run_id* is the one that takes its place, if one does."""
+    close(t, state, h.WorkflowExecutionTerminated, reason=reason, identity=identity, next_run_id=next_run_id)
 
 
 def request_cancel(t: Transition, state: RunState, reason: str = "", identity: str = "", **origin: Any) -> None:

@@ -16,6 +16,7 @@ from monkit_workflow.service import (
     ActivityTask,
     Description,
     QueryRequest,
+    ResetRequest,
     SignalRequest,
     StartRequest,
     UpdateOutcome,
@@ -169,6 +170,11 @@ class SqliteService:
     async def terminate(self, workflow_id: str, run_id: str = "", reason: str = "", identity: str = "") -> None:
         """See `Service.terminate`."""
         await self._submit(Desk.terminate, workflow_id, run_id, reason, identity)
+
+    async def reset(self, request: ResetRequest) -> str:
+        """See `Service.reset`."""
+        run_id: str = await self._submit(Desk.reset, request)
+        return run_id
 
     async def describe(self, workflow_id: str, run_id: str = "") -> Description:
         """See `Service.describe`."""

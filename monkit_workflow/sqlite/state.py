@@ -17,10 +17,13 @@ from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.service import Status
 
-__all__ = ["Activity", "ActivityPhase", "Child", "RunState", "Task", "Timer", "TimerKind", "deadlines"]
+__all__ = ["RESET", "Activity", "ActivityPhase", "Child", "RunState", "Task", "Timer", "TimerKind", "deadlines"]
 
 ActivityPhase = Literal["scheduled", "started", "backoff", "ended"]
 _LATEST_NS = 2**63 - 1
+
+RESET = "Reset"
+"""Type of the failure of the workflow task that a run was reset to."""
 
 
 class TimerKind(IntEnum):
@@ -86,6 +89,7 @@ class Activity:
         "left_open",
         "phase",
         "scheduled",
+        "since_ns",
         "started_ns",
         "visible_ns",
     )
@@ -94,6 +98,8 @@ class Activity:
         self.scheduled = scheduled
         self.attempt = 1
         self.phase: ActivityPhase = "scheduled"
+        self.since_ns = scheduled.time_ns
+        """From where the time of all attempts counts: its scheduling, or a reset of the run."""
         self.visible_ns = scheduled.time_ns
         self.started_ns = 0
         self.armed_ns = 0
@@ -138,7 +144,7 @@ def deadlines(activity: Activity) -> dict[TimerKind, int]:
         return {}
     found: dict[TimerKind, int] = {}
     if event.schedule_to_close_ns:
-        found[TimerKind.SCHEDULE_TO_CLOSE] = event.time_ns + event.schedule_to_close_ns
+        found[TimerKind.SCHEDULE_TO_CLOSE] = activity.since_ns + event.schedule_to_close_ns
     if activity.phase == "started":
         if event.start_to_close_ns:
             found[TimerKind.START_TO_CLOSE] = activity.started_ns + event.start_to_close_ns
@@ -163,6 +169,8 @@ class RunState:
         self.started: h.WorkflowExecutionStarted = _NOT_STARTED
         self.status: Status = "running"
         self.closing: Event | None = None
+        self.began_ns = 0
+        """From where the run's time counts: its start after the delay, or its reset."""
         self.length = 0
         self.bytes = 0
         self.last_ns = 0
@@ -186,6 +194,8 @@ class RunState:
         """What arrived while the workflow task was held, by number in the inbox; ids are not given yet."""
         self.next_seq = 1
         # In memory only:
+        self.warned = False
+        """Whether its size was logged."""
         self.held = False
         """A worker holds the workflow task, or its answer is being taken: events have to wait."""
         self.tail: list[Event] = []
@@ -219,11 +229,9 @@ class RunState:
         """Every row that the run has in ``timers``: due time, kind, event."""
         if not self.open:
             return
-        started = self.started
-        begins_ns = started.time_ns + started.first_task_delay_ns
-        yield min(begins_ns + started.timeout_ns, _LATEST_NS), TimerKind.RUN, 0
+        yield min(self.began_ns + self.started.timeout_ns, _LATEST_NS), TimerKind.RUN, 0
         if self.delayed:
-            yield min(begins_ns, _LATEST_NS), TimerKind.FIRST_TASK, 0
+            yield min(self.began_ns, _LATEST_NS), TimerKind.FIRST_TASK, 0
         for timer in self.timers.values():
             if not timer.fired:
                 yield timer.due_ns, TimerKind.USER, timer.started_id
@@ -237,6 +245,7 @@ _NOT_STARTED = h.WorkflowExecutionStarted(id=0, time_ns=0, workflow_type="")
 
 def _started(state: RunState, event: Any) -> None:
     state.started = event
+    state.began_ns = event.time_ns + event.first_task_delay_ns
     state.delayed = event.first_task_delay_ns > 0
     state.memo = event.memo
     state.attributes = event.search_attributes
@@ -247,8 +256,16 @@ def _task_scheduled(state: RunState, event: Any) -> None:
     state.task = Task(event.id, event.attempt, event.time_ns)
 
 
+def _task_timed_out(state: RunState, event: Any) -> None:
+    state.task = Task(0, 2, event.time_ns)
+
+
 def _task_failed(state: RunState, event: Any) -> None:
     state.task = Task(0, 2, event.time_ns)
+    if event.failure.type == RESET:
+        state.began_ns = event.time_ns
+        for activity in state.activities.values():
+            activity.since_ns = activity.visible_ns = event.time_ns
 
 
 def _task_completed(state: RunState, event: Any) -> None:
@@ -361,7 +378,7 @@ _FOLDS: dict[type[Event], Callable[[RunState, Any], None]] = {
     h.WorkflowExecutionStarted: _started,
     h.WorkflowTaskScheduled: _task_scheduled,
     h.WorkflowTaskFailed: _task_failed,
-    h.WorkflowTaskTimedOut: _task_failed,
+    h.WorkflowTaskTimedOut: _task_timed_out,
     h.WorkflowTaskCompleted: _task_completed,
     h.ActivityTaskScheduled: _activity_scheduled,
     h.ActivityTaskCancelRequested: _activity_cancel,

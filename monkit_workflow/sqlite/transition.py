@@ -30,11 +30,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run may grow to; Temporal's figures."""
+    """What a run may grow to, and what is logged before; Temporal's figures."""
 
     payload_bytes: int = 2 * 1024 * 1024
     history_events: int = 51_200
     history_bytes: int = 50 * 1024 * 1024
+    warned_event_bytes: int = 512 * 1024
+    warned_history_events: int = 10_240
+    warned_history_bytes: int = 10 * 1024 * 1024
     pending: int = 2_000
     """Activities, children or signals at a time."""
 

@@ -22,6 +22,7 @@ from monkit_workflow.sqlite.cache import RunCache
 from monkit_workflow.sqlite.calls import PENDING, Answers, Call
 from monkit_workflow.sqlite.clock import Clock
 from monkit_workflow.sqlite.desk import Desk
+from monkit_workflow.sqlite.growth import warn_of_growth
 from monkit_workflow.sqlite.rows import Rows, Tables
 from monkit_workflow.sqlite.state import TimerKind
 from monkit_workflow.sqlite.store import Store
@@ -227,6 +228,7 @@ class Writer:
     def _take(self, t: Transition) -> None:
         self._rows.take(t)
         self._desk.note(t)
+        warn_of_growth(t)
         soonest = self._next_timer_ns
         for wanted, timer in t.timers:
             if wanted and (soonest is None or timer[0] < soonest):

@@ -240,16 +240,6 @@ def test_attempt_is_ended_by_the_ids_of_its_activity(service: Service) -> None:
     play(service, scene)
 
 
-def test_attempt_that_was_left_open_times_out_and_is_tried_again(service: Service) -> None:
-    async def scene(p: Player) -> None:
-        await p.start()
-        await p.answer(activity(start_to_close_ns=1_000_000, retry=RetryPolicy(initial_ns=1, attempts=2)))
-        await p.service.leave_open((await p.attempt()).token)
-        assert (await p.attempt()).attempt == 2
-
-    play(service, scene)
-
-
 def test_ids_of_an_attempt_that_has_not_begun_are_refused(service: Service) -> None:
     async def scene(p: Player) -> None:
         await p.start()

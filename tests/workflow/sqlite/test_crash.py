@@ -12,11 +12,13 @@ from pathlib import Path
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from monkit_workflow import commands as c
 from monkit_workflow import history as h
 from monkit_workflow.errors import NotFound
 from monkit_workflow.payload import Failure, RetryPolicy
+from monkit_workflow.service import ResetRequest, UpdateRequest
 from monkit_workflow.sqlite import SqliteService
 from tests.contract.player import BOUND_S, HOUR, SECOND, Player, activity, child, last, names, play, text, value
 from tests.workflow.sqlite.stage import Stage, act
@@ -247,3 +249,91 @@ def test_killed_process_loses_nothing_it_had_acknowledged(tmp_path: Path) -> Non
     play(SqliteService(path), after)
     with apsw.Connection(path) as connection:
         assert connection.execute("SELECT count(*) FROM meta WHERE name = 'clean'").get == 1
+
+
+def test_attempt_that_was_left_open_survives_the_crash(stage: Stage) -> None:
+    tokens: list[str] = []
+
+    async def before(p: Player) -> None:
+        await p.start()
+        await p.answer(activity())
+        tokens.append((await p.attempt()).token)
+        await p.service.leave_open(tokens[0])
+
+    async def after(p: Player) -> None:
+        await p.service.complete_activity(tokens[0], value("1"))
+        assert text(last((await p.task()).events, h.ActivityTaskCompleted).result) == "1"
+
+    crash(stage, before, after)
+
+
+def test_accepted_update_is_completed_after_the_crash_and_told_to_who_asks_again(stage: Stage) -> None:
+    request = UpdateRequest(workflow_id="w", update_id="u", name="change")
+
+    async def before(p: Player) -> None:
+        await p.start()
+        await p.answer()
+        accepted = asyncio.ensure_future(p.service.update(replace(request, wait="accepted")))
+        await p.answer(c.AcceptUpdate(update_id="u", name="change"))
+        await accepted
+
+    async def after(p: Player) -> None:
+        asked = asyncio.ensure_future(p.service.update(request))
+        await p.signal()
+        task = await p.task()
+        assert task.updates == ()
+        await p.reply(task, c.CompleteUpdate(update_id="u", result=value("7")))
+        outcome = await asked
+        assert outcome is not None
+        assert text(outcome.result) == "7"
+
+    crash(stage, before, after)
+
+
+def test_update_that_nobody_had_accepted_leaves_no_trace_of_the_crash(stage: Stage) -> None:
+    async def before(p: Player) -> None:
+        await p.start()
+        await p.answer()
+        asked = asyncio.ensure_future(p.service.update(UpdateRequest(workflow_id="w", update_id="u", name="change")))
+        assert (await p.task()).updates
+        asked.cancel()
+
+    async def after(p: Player) -> None:
+        assert (await p.kinds())[-1] == "WorkflowTaskCompleted"
+        assert (await p.service.describe("w")).task_attempt == 0
+
+    crash(stage, before, after)
+
+
+def test_signal_that_came_while_a_task_for_updates_waited_is_seen_after_the_crash(stage: Stage) -> None:
+    async def before(p: Player) -> None:
+        await p.start()
+        await p.answer()
+        asked = asyncio.ensure_future(p.service.update(UpdateRequest(workflow_id="w", update_id="u", name="change")))
+        await p.service.describe("w")
+        await p.signal("kept")
+        asked.cancel()
+
+    async def after(p: Player) -> None:
+        assert last((await p.task()).events, h.WorkflowExecutionSignaled).name == "kept"
+
+    crash(stage, before, after)
+
+
+def test_run_that_was_reset_goes_on_after_the_crash(stage: Stage) -> None:
+    async def before(p: Player) -> None:
+        await p.start(timeout_ns=HOUR)
+        await p.answer(activity())
+        stage.clock.advance(HOUR // 2)
+        await p.signal()
+        task = await p.answer(c.CompleteWorkflowExecution())
+        await p.service.reset(ResetRequest(workflow_id="w", event_id=task.events[-1].id + 1, request_id="r"))
+
+    async def after(p: Player) -> None:
+        assert (await p.attempt()).activity_id == "a"
+        stage.clock.advance(HOUR - 1)
+        assert (await p.service.describe("w")).status == "running"
+        stage.clock.advance(1)
+        assert (await p.service.describe("w")).status == "timed_out"
+
+    crash(stage, before, after)

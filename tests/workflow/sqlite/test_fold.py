@@ -11,9 +11,17 @@ from typing import Any
 import pytest
 
 from monkit_workflow import commands as c
+from monkit_workflow import history as h
 from monkit_workflow.errors import ServiceError
 from monkit_workflow.payload import Failure, RetryPolicy
-from monkit_workflow.service import ActivityTask, WorkflowTask
+from monkit_workflow.service import (
+    ActivityTask,
+    ResetRequest,
+    SignalRequest,
+    StartRequest,
+    UpdateRequest,
+    WorkflowTask,
+)
 from monkit_workflow.sqlite import SqliteService
 from monkit_workflow.sqlite.state import RunState
 from tests.contract.player import BOUND_S, SECOND, Player, activity, child, value
@@ -38,6 +46,25 @@ COMMANDS: list[Callable[[int], c.Command]] = [
 ]
 
 
+STARTS: list[dict[str, Any]] = [{}, {}, {"retry": RETRY}, {"cron": "@every 5s"}, {"cron": "@every 3s", "retry": RETRY}]
+
+
+def replies(task: WorkflowTask, state: RunState, n: int) -> list[c.Command]:
+    """What is said to the updates of a task and to those that were accepted before."""
+    commands: list[c.Command] = []
+    for update_id, completed in state.updates.items():
+        if not completed and n % 2:
+            commands.append(c.CompleteUpdate(update_id=update_id, result=value("1")))
+    for update in task.updates:
+        if n % 3 == 0:
+            commands.append(c.RejectUpdate(update_id=update.update_id, failure=Failure(message="no")))
+            continue
+        commands.append(c.AcceptUpdate(update_id=update.update_id, name=update.name))
+        if n % 3 == 1:
+            commands.append(c.CompleteUpdate(update_id=update.update_id))
+    return commands
+
+
 def withdrawal(state: RunState, n: int) -> c.Command | None:
     """A command that takes something back that the run waits for."""
     if n % 2 and state.timers:
@@ -55,10 +82,48 @@ class Story:
         self.clock = clock
         self.tasks: list[WorkflowTask] = []
         self.attempts: list[ActivityTask] = []
+        self.asked: list[asyncio.Future[Any]] = []
         self.number = 0
 
     async def start(self, n: int) -> None:
-        await self.player.start(f"c{n % 3}", timeout_ns=(10 + n) * SECOND, id_reuse="allow")
+        options = STARTS[n % len(STARTS)]
+        await self.player.start(f"c{n % 3}", timeout_ns=(10 + n) * SECOND, id_reuse="allow", **options)
+
+    async def signal_with_start(self, n: int) -> None:
+        self.number += 1
+        await self.player.service.signal_with_start(
+            StartRequest(
+                workflow_id=f"c{n % 3}",
+                workflow_type="Play",
+                task_queue="q",
+                timeout_ns=20 * SECOND,
+                request_id=f"s{self.number}",
+                id_reuse="terminate" if n % 5 == 0 else "allow",
+            ),
+            SignalRequest(workflow_id=f"c{n % 3}", name="s", request_id=f"r{self.number}"),
+        )
+
+    async def update(self, n: int) -> None:
+        self.number += 1
+        request = UpdateRequest(workflow_id=f"c{n % 3}", name="u", update_id=f"u{self.number}")
+        asked = asyncio.ensure_future(self.player.service.update(request))
+        self.asked.append(asked)
+        await asyncio.sleep(0)
+        if n % 5 == 0:
+            asked.cancel()
+
+    async def reset(self, n: int) -> None:
+        history = await self.player.history(f"c{n % 3}")
+        ends = [event.id for event in history if isinstance(event, h.WorkflowTaskCompleted | h.WorkflowTaskFailed)]
+        if ends and n % 2:
+            self.number += 1
+            await self.player.service.reset(
+                ResetRequest(workflow_id=f"c{n % 3}", event_id=ends[n % len(ends)], request_id=f"x{self.number}")
+            )
+
+    async def leave_open(self, n: int) -> None:
+        if self.attempts:
+            await self.player.service.leave_open(self.attempts[n % len(self.attempts)].token)
 
     async def signal(self, n: int) -> None:
         await self.player.signal(workflow_id=f"c{n % 3}")
@@ -95,7 +160,12 @@ class Story:
             commands = [COMMANDS[n % len(COMMANDS)](self.number)]
             if n % 3 and (back := withdrawal(state, n)) is not None:
                 commands = [back, *commands] if n % 4 else [back]
-            await self.player.reply(task, *commands)
+            updates = replies(task, state, n)
+            commands = updates if updates and n % 2 else [*updates, *commands]
+            if n % 7 == 0:
+                self.tasks.append(await self.player.service.extend_workflow_task(task.token, commands, 1))
+            else:
+                await self.player.reply(task, *commands)
 
     async def fail(self, n: int) -> None:
         if self.tasks and n % 3 == 0:
@@ -118,7 +188,12 @@ class Story:
 
 ACTIONS: list[Callable[[Story, int], Awaitable[None]]] = [
     Story.start,
+    Story.signal_with_start,
     Story.signal,
+    Story.update,
+    Story.update,
+    Story.reset,
+    Story.leave_open,
     Story.cancel,
     Story.terminate,
     Story.advance,
@@ -135,16 +210,28 @@ ACTIONS: list[Callable[[Story, int], Awaitable[None]]] = [
 
 def facts(state: RunState) -> dict[str, Any]:
     """What of a run has to be the same in memory and in the file."""
-    task = state.task
+    task = None if state.task is not None and state.task.speculative else state.task
     return {
         "run": (state.workflow_id, state.run_id, state.parent, state.request_id, state.started, state.status),
         "size": (state.length, state.bytes, state.last_ns, state.answer_id),
         "task": task and (task.scheduled_id, task.attempt, task.visible_ns, task.failure),
         "activities": {
-            event: (item.attempt, item.phase, item.visible_ns, item.started_ns, item.armed_ns, item.failure)
+            event: (
+                item.attempt,
+                item.phase,
+                item.visible_ns,
+                item.started_ns,
+                item.armed_ns,
+                item.failure,
+                item.left_open,
+            )
             for event, item in state.activities.items()
             if item.phase != "ended"
         },
+        "since": {event: item.since_ns for event, item in state.activities.items()},
+        "updates": state.updates,
+        "began": (state.began_ns, state.delayed),
+        "left open": {event: item.left_open for event, item in state.activities.items() if item.phase != "ended"},
         "cancelled": {event: item.cancel_requested for event, item in state.activities.items()},
         "ids": state.activity_ids,
         "timers": {name: (item.started_id, item.due_ns, item.fired) for name, item in state.timers.items()},
@@ -174,7 +261,7 @@ def compare(service: SqliteService) -> None:
         (due, key, kind, event) for key, state in states.items() for due, kind, event in state.due()
     )
     tasks = {(run, event) for run, event in execute("SELECT run, event FROM tasks")}
-    expected = {(key, 0) for key, state in states.items() if state.task is not None}
+    expected = {(key, 0) for key, state in states.items() if state.task is not None and not state.task.speculative}
     for key, state in states.items():
         expected |= {(key, event) for event, item in state.activities.items() if item.phase != "ended"}
     assert tasks == expected
@@ -197,5 +284,9 @@ def test_every_state_in_memory_is_the_fold_of_its_history_and_rows(seed: int) ->
                 if number % 10 == 9:
                     await service.stop_polling("nobody")  # all that was given back has arrived before it
                     compare(service)
+        for asked in story.asked:
+            assert asked.done()  # by an answer, by the end of its run, or because the service was closed
+            if not asked.cancelled():
+                asked.exception()
 
     asyncio.run(scene())

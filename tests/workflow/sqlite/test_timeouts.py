@@ -275,3 +275,17 @@ class Rows:
 
     def phase(self) -> object:
         return self.connection.execute("SELECT state FROM tasks WHERE event > 0").get
+
+
+def test_attempt_that_was_left_open_times_out_and_is_tried_again(stage: Stage) -> None:
+    async def scene(p: Player) -> None:
+        await p.start()
+        await p.answer(activity(start_to_close_ns=SECOND, retry=RETRY))
+        await p.service.leave_open((await p.attempt()).token)
+        stage.clock.advance(SECOND)
+        (pending,) = (await p.service.describe("w")).pending_activities
+        assert (pending.attempt, pending.last_failure is not None) == (2, True)
+        stage.clock.advance(SECOND)
+        assert (await p.attempt()).attempt == 2
+
+    act(stage, scene)
