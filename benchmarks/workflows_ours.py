@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -50,13 +51,8 @@ class Register:
         return self.count
 
 
-async def rates(client: Client) -> tuple[float, float]:
-    """Runs a second, one at a time and with 100 in flight."""
-
-    async def one(name: str, number: int) -> None:
-        handle = await client.start(one_step, number, id=f"{name}{number}", **_OPTIONS)
-        assert await handle.result() == number + 1
-
+async def rates(one: Callable[[str, int], Awaitable[None]], many: int = MANY) -> dict[str, float]:
+    """Runs a second of *one*, which runs one workflow: one at a time, and with 100 in flight."""
     await one("warm", 0)
     began = time.perf_counter()
     for number in range(ALONE):
@@ -69,8 +65,8 @@ async def rates(client: Client) -> tuple[float, float]:
             await one("many", number)
 
     began = time.perf_counter()
-    await asyncio.gather(*map(limited, range(MANY)))
-    return alone, MANY / (time.perf_counter() - began)
+    await asyncio.gather(*map(limited, range(many)))
+    return {"alone": alone, "many": many / (time.perf_counter() - began)}
 
 
 async def latencies_ms(client: Client) -> list[float]:
@@ -91,10 +87,15 @@ async def main(path: str) -> None:
         connect(f"sqlite:///{path}") as client,
         Worker(client, "bench", workflows=[one_step, Register], activities=[step]),
     ):
-        alone, many = await rates(client)
+
+        async def one(name: str, number: int) -> None:
+            handle = await client.start(one_step, number, id=f"{name}{number}", **_OPTIONS)
+            assert await handle.result() == number + 1
+
+        figures = await rates(one)
         found = await latencies_ms(client)
     quantiles = {name: found[int(len(found) * share)] for name, share in (("p50", 0.5), ("p99", 0.99))}
-    print(json.dumps({"alone": alone, "many": many, **quantiles}))
+    print(json.dumps({**figures, **quantiles}))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ async def write_report(since: datetime | None, until: datetime, attempt: int, fa
     """What happened between two moments. A faulty one shows what a retry is for."""
     if faulty and attempt == 1:
         raise ApplicationFailure("the printer is out of paper")
-    seconds = f", {(until - since).total_seconds():g} s since the last" if since else ", the first"
-    print(f"  report at {until:%Y-%m-%d %H:%M:%S}{seconds}", flush=True)
+    told = f", {timedelta(seconds=round((until - since).total_seconds()))} after the last" if since else ", the first"
+    print(f"  report at {until:%Y-%m-%d %H:%M:%S}{told}", flush=True)
     return f"{until:%B}"
 
 
@@ -112,7 +112,13 @@ def main() -> None:
     parser.add_argument("--database", default="reports.db")
     arguments = parser.parse_args()
     try:
-        asyncio.run({"demo": demo, "year": year, "work": lambda: work(arguments.database)}[arguments.what]())
+        match arguments.what:
+            case "demo":
+                asyncio.run(demo())
+            case "year":
+                asyncio.run(year())
+            case _:
+                asyncio.run(work(arguments.database))
     except KeyboardInterrupt:
         print("stopped")
 

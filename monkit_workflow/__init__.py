@@ -40,6 +40,7 @@ try:
     from monkit_workflow.payload import Payload
     from monkit_workflow.propagators import ContextVarPropagator, Propagator
     from monkit_workflow.replay import Replay, replay
+    from monkit_workflow.runs import RunDescription, RunSummary
     from monkit_workflow.worker import Worker
 except ModuleNotFoundError as problem:
     if problem.name not in ("apsw", "cronsim", "msgspec"):
@@ -63,6 +64,8 @@ __all__ = [
     "RecordedHistory",
     "Replay",
     "Retry",
+    "RunDescription",
+    "RunSummary",
     "UpdateHandle",
     "Worker",
     "WorkflowHandle",

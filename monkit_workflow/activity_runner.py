@@ -179,15 +179,15 @@ class ActivityRunner:
         CURRENT.set(attempt)  # each attempt is handled by a task of its own, and this is its context
         header = self._hooks.receive(task.header)
         call = Call(name=definition.name, args=tuple(values), header=header, info=attempt.info)
+        limit_s = task.start_to_close_ns / 1e9 or None
 
         async def run(call: Call) -> Any:
-            limit_s = task.start_to_close_ns / 1e9 or None
             if definition.is_async:
                 attempt.task = asyncio.create_task(definition.function(*call.args))
                 return await _bounded(attempt.task, limit_s)
             if definition.in_process:
-                running = self._processes.run(definition.function, call.args, attempt)
-                return await _bounded(asyncio.create_task(running), limit_s)
+                remote = self._processes.run(definition.function, call.args, attempt)
+                return await _bounded(asyncio.create_task(remote), limit_s)
             function = partial(contextvars.copy_context().run, definition.function, *call.args)
             return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 

@@ -19,9 +19,11 @@ from monkit_workflow.errors import ContinueAsNew, MissingTimeout
 from monkit_workflow.history import IdReuse, ParentClose
 from monkit_workflow.interceptors import Call
 from monkit_workflow.machines import ChildMachine
+from monkit_workflow.notes import encode_memo
 from monkit_workflow.options import Cancellation, Retry, nanoseconds
-from monkit_workflow.payload import Payload, Payloads
+from monkit_workflow.payload import Payloads
 from monkit_workflow.runtime import Runtime, current
+from monkit_workflow.search_attributes import SearchValue, encode_attributes
 
 __all__ = [
     "ActivityOptions",
@@ -169,6 +171,7 @@ class ChildOptions(TypedDict, total=False):
     cron: str
     """When runs begin, as for a start."""
     memo: Mapping[str, Any]
+    search_attributes: Mapping[str, SearchValue]
     cancellation: Cancellation
 
 
@@ -285,6 +288,7 @@ def _child_command(
     retry: Retry | None = None,
     cron: str = "",
     memo: Mapping[str, Any] | None = None,
+    search_attributes: Mapping[str, SearchValue] | None = None,
     cancellation: Cancellation = "try",
 ) -> tuple[StartChildWorkflowExecution, Cancellation]:
     if timeout is None:
@@ -305,13 +309,9 @@ def _child_command(
         retry=None if retry is None else retry.bounded_policy(),
         cron=check_cron(cron) if cron else "",
         memo=encode_memo(runtime.converter, memo),
+        search_attributes=encode_attributes(search_attributes),
     )
     return command, cancellation
-
-
-def encode_memo(converter: Converter, memo: Mapping[str, Any] | None) -> dict[str, Payload]:
-    """The payloads of a memo."""
-    return {key: converter.encode(value) for key, value in (memo or {}).items()}
 
 
 async def _signal(
@@ -372,6 +372,7 @@ def continue_as_new(
     task_queue: str | None = None,
     timeout: timedelta | None = None,
     memo: Mapping[str, Any] | None = None,
+    search_attributes: Mapping[str, SearchValue] | None = None,
 ) -> NoReturn:
     """End this run and begin another one of the same workflow id with a fresh history.
 
@@ -380,7 +381,8 @@ def continue_as_new(
         workflow: another workflow, by default the same one.
         task_queue: another task queue.
         timeout: another time-out of the run.
-        memo: another memo.
+        memo: another memo, by default what this run leaves; so with the next.
+        search_attributes: others.
 
     Raises:
         ContinueAsNew: always; let it pass.
@@ -388,7 +390,7 @@ def continue_as_new(
     runtime = current()
     info = runtime.known_info
     name = info.workflow_type if workflow is None else target(workflow, workflow_definition, args, None)[0]
-    options = {"task_queue": task_queue, "timeout": timeout, "memo": memo}
+    options = {"task_queue": task_queue, "timeout": timeout, "memo": memo, "search_attributes": search_attributes}
     given = {key: value for key, value in options.items() if value is not None}
 
     def end(call: Call) -> NoReturn:
@@ -406,6 +408,7 @@ def _following(
     task_queue: str = "",
     timeout: timedelta | None = None,
     memo: Mapping[str, Any] | None = None,
+    search_attributes: Mapping[str, SearchValue] | None = None,
 ) -> dict[str, Any]:
     """What the next run has otherwise than this one."""
     options: dict[str, Any] = {"workflow_type": call.name, "task_queue": task_queue}
@@ -413,4 +416,6 @@ def _following(
     options["timeout_ns"] = nanoseconds("timeout", timeout)
     if memo is not None:
         options["memo"] = encode_memo(runtime.converter, memo)
+    if search_attributes is not None:
+        options["search_attributes"] = encode_attributes(search_attributes)
     return options

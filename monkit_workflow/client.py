@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, Literal, Required, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
@@ -40,12 +40,14 @@ from monkit_workflow.history import (
 from monkit_workflow.history_file import RecordedHistory
 from monkit_workflow.hooks import Hooks
 from monkit_workflow.interceptors import Call
+from monkit_workflow.notes import encode_memo
 from monkit_workflow.options import Retry, nanoseconds
 from monkit_workflow.payload import Payloads
 from monkit_workflow.propagators import Propagator
+from monkit_workflow.runs import RunDescription, RunSummary, description, summary
+from monkit_workflow.search_attributes import SearchValue, encode_attributes
 from monkit_workflow.service import (
     ActivityIds,
-    Description,
     QueryRequest,
     ResetRequest,
     Service,
@@ -60,6 +62,10 @@ __all__ = ["Client", "StartOptions", "UpdateHandle", "WorkflowHandle"]
 R = TypeVar("R")
 Q = TypeVar("Q")
 Ts = TypeVarTuple("Ts")
+
+
+_PAGE = 100
+"""Runs that are asked for at a time."""
 
 
 class StartOptions(TypedDict, total=False):
@@ -82,6 +88,8 @@ class StartOptions(TypedDict, total=False):
     """When runs begin, such as ``"0 9 * * MON-FRI"``, ``"@every 1h30m"``, ``"CRON_TZ=Europe/Berlin 0 9 * * *"``."""
     memo: Mapping[str, Any]
     """Notes for people, shown with the run."""
+    search_attributes: Mapping[str, SearchValue]
+    """What it can be found by, see `Client.list`; the type of a name is fixed by its first use."""
 
 
 class WorkflowHandle(Generic[R]):
@@ -286,7 +294,7 @@ class WorkflowHandle(Generic[R]):
             NotFound: there is no such execution.
             BadRequest: there is no such point, or children were open then.
         """
-        run_id = self.run_id or (await self.describe()).run_id
+        run_id = self.run_id or (await self._client.service.describe(self.id)).run_id
         if not isinstance(to, int):
             answers = [
                 event.id
@@ -305,19 +313,19 @@ class WorkflowHandle(Generic[R]):
         )
         return WorkflowHandle(self._client, self.id, hint=self._hint, first=await self._client.service.reset(request))
 
-    async def describe(self) -> Description:
+    async def describe(self) -> RunDescription:
         """What the service knows of the run.
 
         Raises:
             NotFound: there is no such execution.
         """
-        return await self._client.service.describe(self.id, self.run_id)
+        return description(self._client, await self._client.service.describe(self.id, self.run_id))
 
     async def history(self) -> RecordedHistory:
         """Everything that happened in the run so far; `monkit_workflow.replay` takes it. Raises as `describe`."""
-        description = await self.describe()
-        events = await self._client.service.history(self.id, description.run_id)
-        return RecordedHistory(events=tuple(events), workflow_id=self.id, run_id=description.run_id)
+        run_id = (await self._client.service.describe(self.id, self.run_id)).run_id
+        events = await self._client.service.history(self.id, run_id)
+        return RecordedHistory(events=tuple(events), workflow_id=self.id, run_id=run_id)
 
 
 def _start_call(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Call:
@@ -508,6 +516,7 @@ class Client:
         retry: Retry | None = None,
         cron: str = "",
         memo: Mapping[str, Any] | None = None,
+        search_attributes: Mapping[str, SearchValue] | None = None,
     ) -> StartRequest:
         if timeout is None:
             raise MissingTimeout(f"the workflow {call.name!r} needs timeout= (how long a run may take)")
@@ -523,7 +532,8 @@ class Client:
             retry=None if retry is None else retry.bounded_policy(),
             cron=check_cron(cron) if cron else "",
             input=self.encode(call.args),
-            memo={key: self.converter.encode(value) for key, value in (memo or {}).items()},
+            memo=encode_memo(self.converter, memo),
+            search_attributes=encode_attributes(search_attributes),
             header=self.hooks.send(call.header),
             request_id=request_id,
             identity=self.identity,
@@ -577,3 +587,28 @@ class Client:
             raise TypeError("an activity is named by token=, or by workflow_id= and activity_id=")
         name = token or ActivityIds(workflow_id=workflow_id, activity_id=activity_id, run_id=run_id)
         return ActivityHandle(self.service, self.converter, name)
+
+    async def list(self, query: str = "", *, limit: int | None = None) -> AsyncIterator[RunSummary]:
+        """The runs that a filter lets through, the newest start first, read page by page.
+
+        Args:
+            query: such as ``WorkflowType = 'Order' AND ExecutionStatus = 'Running'``; empty lets all through.
+            limit: how many at most.
+
+        Raises:
+            BadQuery: the filter cannot be read, or names what is not there.
+        """
+        token = ""
+        while limit is None or limit > 0:
+            page = await self.service.list_workflows(query, min(limit or _PAGE, _PAGE), token)
+            for listed in page.runs:
+                yield summary(self, listed)
+            token = page.next_token
+            if not token:
+                return
+            if limit is not None:
+                limit -= len(page.runs)
+
+    async def count(self, query: str = "") -> int:
+        """How many runs a filter lets through. Raises as `list`."""
+        return await self.service.count_workflows(query)

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from monkit_workflow.codecs import Codec
 from monkit_workflow.errors import ConversionError, NotFound, QueryFailed, UpdateRejected
-from monkit_workflow.payload import Failure, Payload, json_payload
+from monkit_workflow.payload import Failure, Payload, is_null, json_payload
 from monkit_workflow.service import ActivityTask, Service, WorkflowTask
 
 __all__ = ["coded"]
@@ -26,7 +26,7 @@ __all__ = ["coded"]
 S = TypeVar("S", bound=Struct)
 LOG = logging.getLogger("monkit_workflow.codecs")
 _IN_CLEAR: Final = frozenset({"search_attributes", "attributes"})
-_FOR_PEOPLE: Final = frozenset({"describe", "list"})
+_FOR_PEOPLE: Final = frozenset({"describe", "list_workflows"})
 """Calls whose answers are shown also where the keys are not at hand: what cannot be decoded stays as it is."""
 _POLLS: Final = frozenset({"poll_workflow_task", "poll_activity_task"})
 """Calls whose answers nobody would miss: they fail where they are, and the next one is asked for."""
@@ -122,7 +122,7 @@ class _Walk:
     def value(self, value: Any) -> Any:
         """What takes the place of *value*, which may hold payloads anywhere."""
         if isinstance(value, Payload):
-            return self.payload(value)
+            return value if is_null(value) else self.payload(value)  # null removes an entry of a memo
         if isinstance(value, Failure):
             return self.failure(value)
         if isinstance(value, Struct):

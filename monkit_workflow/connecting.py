@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Literal
 
 from monkit_workflow.client import Client
@@ -29,6 +30,7 @@ def connect(
     propagators: Iterable[Propagator] = (),
     identity: str | None = None,
     synchronous: Literal["full", "normal"] = "full",
+    retention: timedelta | None = timedelta(days=30),
 ) -> Client:
     """A client of the service at *address*. Nothing is opened before ``async with`` or a worker opens it.
 
@@ -48,6 +50,7 @@ def connect(
         synchronous: ``full``: what was acknowledged survives a loss of power.
             ``normal``: it survives a crash of the process, a loss of power may
             take the last moments.
+        retention: how long a run is kept after its end, ``None`` for ever.
 
     Raises:
         TypeError: something is no interceptor or no propagator.
@@ -58,7 +61,8 @@ def connect(
     path = address.removeprefix(_SQLITE)
     if path and not path.startswith("/"):
         raise ValueError(f"{address!r} has no third slash; write sqlite:///{path}")
-    service: Service = SqliteService(path[1:] or None, namespace=namespace, synchronous=synchronous)
+    file = path[1:] or None
+    service: Service = SqliteService(file, namespace=namespace, synchronous=synchronous, retention=retention)
     if codecs:
         service = coded(service, codecs, encode_failures=encode_failures)
     return Client(service, converter=converter, identity=identity, interceptors=interceptors, propagators=propagators)

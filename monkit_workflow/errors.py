@@ -16,6 +16,7 @@ __all__ = [
     "AlreadyClosed",
     "AlreadyStarted",
     "ApplicationFailure",
+    "BadQuery",
     "BadRequest",
     "CancelledFailure",
     "ChildAlreadyStarted",
@@ -188,6 +189,18 @@ class AlreadyClosed(ServiceError):
 
 class BadRequest(ServiceError):
     """The service understands the request, and it makes no sense; the message says why."""
+
+
+class BadQuery(ServiceError):
+    """A filter of a list cannot be read; ``position`` is the character, from 1, where another one was wanted."""
+
+    def __init__(self, problem: str, position: int) -> None:
+        super().__init__(problem, position)
+        self.problem = problem
+        self.position = position
+
+    def __str__(self) -> str:
+        return f"character {self.position} of the filter: {self.problem}"
 
 
 class QueryFailed(ServiceError):

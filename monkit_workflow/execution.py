@@ -51,7 +51,7 @@ from monkit_workflow.loop import Closed, WokeCode
 from monkit_workflow.machines import ROUTES
 from monkit_workflow.matching import ADVICE, adopt, answer_events, match, show_command, show_event
 from monkit_workflow.monitoring import live_slice
-from monkit_workflow.payload import Payload, Payloads
+from monkit_workflow.payload import Payload, Payloads, merge_payloads
 from monkit_workflow.runtime import LocalActivity, Runtime
 from monkit_workflow.service import Update
 from monkit_workflow.stack import show_stacks
@@ -310,6 +310,8 @@ class Execution:
         info = self.runtime.info = info_of(event, namespace, workflow_id, run_id)
         self.runtime.loop.salt = crc32(info.run_id.encode()) << 16  # above the counts that small sets look at
         self.runtime.last_result, self.runtime.last_failure = event.last_result, event.last_failure
+        self.runtime.memo = merge_payloads({}, event.memo)
+        self.runtime.attributes = merge_payloads({}, event.search_attributes)
         self._began = event
         if self._definition.factory is not None:
             self._handlers.instance = self._received[0].run(self._definition.factory)

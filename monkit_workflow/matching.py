@@ -295,6 +295,10 @@ def show_command(command: Command) -> str:
             return f"asked {command.workflow_id!r} to cancel"
         case RecordMarker():
             return f"recorded a {command.name} {command.activity_type or command.key!r}"
+        case UpsertSearchAttributes():
+            return f"changed the search attributes {', '.join(command.attributes)}"
+        case ModifyWorkflowProperties():
+            return f"changed the memo's {', '.join(command.memo)}"
         case CompleteWorkflowExecution():
             return f"returned {_value(command.result)!r:.200}"
         case FailWorkflowExecution():

@@ -6,11 +6,24 @@ one into the other. Durations are integers of nanoseconds, 0 where there is none
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Raw, Struct
 
-__all__ = ["JSON", "Failure", "FailureKind", "Payload", "Payloads", "RetryPolicy", "TimeoutKind", "json_payload"]
+__all__ = [
+    "JSON",
+    "NULL",
+    "Failure",
+    "FailureKind",
+    "Payload",
+    "Payloads",
+    "RetryPolicy",
+    "TimeoutKind",
+    "is_null",
+    "json_payload",
+    "merge_payloads",
+]
 
 JSON = "json/plain"
 """The encoding of a payload whose bytes are JSON text."""
@@ -50,6 +63,20 @@ Payloads = tuple[Payload, ...]
 def json_payload(text: bytes) -> Payload:
     """The payload that holds *text*, which the caller knows to be valid JSON."""
     return Payload(json=Raw(text))
+
+
+NULL = Payload(encoding="binary/null")
+"""In a change of a memo or of search attributes: what removes an entry, as in Temporal."""
+
+
+def is_null(payload: Payload) -> bool:
+    """Whether a payload removes an entry."""
+    return payload.encoding == NULL.encoding
+
+
+def merge_payloads(known: Mapping[str, Payload], changes: Mapping[str, Payload]) -> dict[str, Payload]:
+    """A memo or search attributes after *changes*."""
+    return {name: payload for name, payload in {**known, **changes}.items() if not is_null(payload)}
 
 
 class Failure(Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -89,6 +89,9 @@ class Runtime:
         self.last_result: Payload | None = None
         self.last_failure: Failure | None = None
         """What is known of the runs before this one."""
+        self.memo: dict[str, Payload] = {}
+        self.attributes: dict[str, Payload] = {}
+        """What the run shows of itself, as its code has left it."""
         self.replaying = False
         self.error: BaseException | None = None
         """Why the workflow task cannot be answered."""

@@ -19,6 +19,8 @@ __all__ = [
     "ActivityName",
     "ActivityTask",
     "Description",
+    "Listed",
+    "Page",
     "PendingActivity",
     "Query",
     "QueryRequest",
@@ -52,6 +54,8 @@ class StartRequest(Struct, frozen=True, kw_only=True):
     cron: str = ""
     """A schedule, see `monkit_workflow.cron`: each run is followed by one at the next time."""
     memo: dict[str, Payload] = {}
+    search_attributes: dict[str, Payload] = {}
+    """See `monkit_workflow.search_attributes`."""
     header: dict[str, Payload] = {}
     identity: str = ""
 
@@ -129,8 +133,8 @@ class PendingActivity(Struct, frozen=True, kw_only=True):
     identity: str = ""
 
 
-class Description(Struct, frozen=True, kw_only=True):
-    """What a service knows of one run. Times are nanoseconds since the epoch, 0 for not yet."""
+class Listed(Struct, frozen=True, kw_only=True):
+    """What lists say of a run. Times are nanoseconds since the epoch, 0 for not yet."""
 
     workflow_id: str
     run_id: str
@@ -138,12 +142,27 @@ class Description(Struct, frozen=True, kw_only=True):
     task_queue: str
     status: Status
     started_ns: int
+    begins_ns: int
+    """When its first task was or is due: later than the start if a schedule or another attempt waits."""
     closed_ns: int = 0
     history_length: int
     history_bytes: int = 0
     parent_workflow_id: str = ""
     parent_run_id: str = ""
     memo: dict[str, Payload] = {}
+    search_attributes: dict[str, Payload] = {}
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """A part of a list; ``next_token`` asks for the next one, empty at the end."""
+
+    runs: tuple[Listed, ...]
+    next_token: str = ""
+
+
+class Description(Listed, frozen=True, kw_only=True):
+    """What a service knows of one run."""
+
     pending_activities: tuple[PendingActivity, ...] = ()
     pending_children: tuple[str, ...] = ()
     """Workflow ids of children that have not ended."""
@@ -299,6 +318,27 @@ class Service(Protocol):
         Raises:
             NotFound: there is no such execution.
         """
+        ...
+
+    async def list_workflows(self, query: str = "", page_size: int = 100, page_token: str = "") -> Page:
+        """A page of the runs that a filter lets through, the newest start first.
+
+        What was acknowledged before is seen. Runs that start or end meanwhile
+        make no page skip or repeat another one.
+
+        Args:
+            query: see `monkit_workflow.filters`; empty lets all through.
+            page_size: runs at most; a service may give fewer, and a page that is not the last.
+            page_token: ``next_token`` of the page before.
+
+        Raises:
+            BadQuery: the filter cannot be read, or names what is not there.
+            BadRequest: the size is not positive, or the token is none.
+        """
+        ...
+
+    async def count_workflows(self, query: str = "") -> int:
+        """How many runs a filter lets through. Raises as `list_workflows`."""
         ...
 
     async def history(self, workflow_id: str, run_id: str = "", first: int = 1) -> list[Event]:

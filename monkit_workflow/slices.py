@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from monkit_workflow.errors import Deadlock, WorkerError
 from monkit_workflow.guard import Mode, guarding
 
-__all__ = ["SliceRunner", "Stuck"]
+__all__ = ["SliceRunner", "Stuck", "debugged"]
 
 T = TypeVar("T")
 _STACK_FRAMES = 8
@@ -178,7 +178,7 @@ class SliceRunner:
         period_s = _WATCH_S if self._budget_ns is None else min(_WATCH_S, self._budget_ns / 4e9)
         while True:
             await asyncio.sleep(period_s)
-            if _debugged():
+            if debugged():
                 continue
             with self._lock:
                 for job in self._running:
@@ -211,6 +211,6 @@ def _throw(thread: int, error: type[BaseException] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), target)
 
 
-def _debugged() -> bool:
+def debugged() -> bool:
     """Whether somebody may be standing at a breakpoint."""
     return sys.gettrace() is not None or "pydevd" in sys.modules or "debugpy" in sys.modules

@@ -35,6 +35,7 @@ from monkit_workflow.declarations import define, query, run, signal, update, val
 from monkit_workflow.guard import unguarded
 from monkit_workflow.info import WorkflowInfo
 from monkit_workflow.local_calls import LocalActivityOptions, execute_local_activity, start_local_activity
+from monkit_workflow.notes import memo, search_attributes, upsert_memo, upsert_search_attributes
 from monkit_workflow.primitives import (
     as_completed,
     channel,
@@ -77,6 +78,7 @@ __all__ = [
     "last_failure",
     "last_result",
     "logger",
+    "memo",
     "mutable_side_effect",
     "now",
     "patched",
@@ -84,6 +86,7 @@ __all__ = [
     "random",
     "replaying",
     "run",
+    "search_attributes",
     "set_query_handler",
     "shielded",
     "side_effect",
@@ -94,6 +97,8 @@ __all__ = [
     "start_local_activity",
     "unguarded",
     "update",
+    "upsert_memo",
+    "upsert_search_attributes",
     "uuid4",
     "validator",
     "version",

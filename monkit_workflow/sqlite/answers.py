@@ -103,7 +103,7 @@ def complete_task(
         state.task = None
         t.want_task(state)
         return failure
-    failed = refusal(state, commands, t.limits)
+    failed = refusal(state, commands, t.limits, t.runs.attribute_types)
     if failed is not None:
         fail_task(t, state, task, failed)
         return failed

@@ -27,6 +27,11 @@ class RunCache:
     def __len__(self) -> int:
         return len(self._states)
 
+    @property
+    def attribute_types(self) -> dict[str, str]:
+        """The search attributes that are in use, with their types."""
+        return self._rows.types
+
     def get(self, key: int) -> RunState:
         """The state of a run that exists."""
         state = self._states.pop(key, None)

@@ -5,11 +5,12 @@ No I/O, no clock. A run that ended by cancellation or termination has no success
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from monkit_workflow import commands as c
 from monkit_workflow import history as h
 from monkit_workflow.cron import next_start_ns
+from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload
 from monkit_workflow.retries import next_delay_ns
 from monkit_workflow.sqlite.lifecycle import close, follow
@@ -33,43 +34,21 @@ class _Next(NamedTuple):
 
 def complete(t: Transition, state: RunState, result: Payload | None) -> None:
     """The main function returned."""
-    following = _next_time(t, state)
-    run_id = t.new_id() if following else ""
-    close(
-        t,
-        state,
-        h.WorkflowExecutionCompleted,
-        result=result,
-        task_completed_id=state.answer_id,
-        next_run_id=run_id,
-    )
-    if following:
-        _begin(t, state, run_id, following, result, None)
+    fields = {"result": result, "task_completed_id": state.answer_id}
+    _end(t, state, h.WorkflowExecutionCompleted, _next_time(t, state), result, None, **fields)
 
 
 def fail(t: Transition, state: RunState, failure: Failure) -> None:
     """The main function raised a failure."""
     following = _next_attempt(t, state, failure) or _next_time(t, state)
-    run_id = t.new_id() if following else ""
-    close(
-        t,
-        state,
-        h.WorkflowExecutionFailed,
-        failure=failure,
-        task_completed_id=state.answer_id,
-        next_run_id=run_id,
-    )
-    if following:
-        _begin(t, state, run_id, following, state.started.last_result, failure)
+    fields = {"failure": failure, "task_completed_id": state.answer_id}
+    _end(t, state, h.WorkflowExecutionFailed, following, state.started.last_result, failure, **fields)
 
 
 def time_out(t: Transition, state: RunState) -> None:
     """The run's time was over."""
     following = _next_attempt(t, state, _OUT_OF_TIME) or _next_time(t, state)
-    run_id = t.new_id() if following else ""
-    close(t, state, h.WorkflowExecutionTimedOut, next_run_id=run_id)
-    if following:
-        _begin(t, state, run_id, following, state.started.last_result, _OUT_OF_TIME)
+    _end(t, state, h.WorkflowExecutionTimedOut, following, state.started.last_result, _OUT_OF_TIME)
 
 
 def continue_as_new(t: Transition, state: RunState, command: c.ContinueAsNewWorkflowExecution) -> None:
@@ -107,14 +86,20 @@ def _next_time(t: Transition, state: RunState) -> _Next | None:
     return _Next(max(0, next_start_ns(started.cron, state.began_ns, t.now_ns) - t.now_ns))
 
 
-def _begin(
+def _end(
     t: Transition,
     state: RunState,
-    run_id: str,
-    following: _Next,
+    kind: type[Event],
+    following: _Next | None,
     last_result: Payload | None,
     last_failure: Failure | None,
+    **fields: Any,
 ) -> None:
+    """Close a run with an event of that kind, and begin the *following* one with what is known then."""
+    run_id = t.new_id() if following is not None else ""
+    close(t, state, kind, next_run_id=run_id, **fields)
+    if following is None:
+        return
     started = state.started
     follow(
         t,

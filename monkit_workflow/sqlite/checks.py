@@ -6,28 +6,30 @@ Pure: a refusal is a failure record that says what was found and what is wanted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from monkit_workflow import commands as c
 from monkit_workflow.commands import CLOSING_COMMANDS, Command
 from monkit_workflow.cron import check_cron
-from monkit_workflow.payload import Failure
+from monkit_workflow.payload import Failure, Payload, merge_payloads
+from monkit_workflow.sqlite.attributes import Refusal, refuse_attributes, refuse_memo
 from monkit_workflow.sqlite.sizes import record_over
 from monkit_workflow.sqlite.state import RunState
 from monkit_workflow.sqlite.transition import Limits
 
 __all__ = ["refusal"]
 
-Refusal = tuple[str, str]
-"""Type and message."""
-
 
 class _Answer:
     """What would be pending after the commands so far."""
 
-    def __init__(self, state: RunState, limits: Limits) -> None:
+    def __init__(self, state: RunState, limits: Limits, types: Mapping[str, str]) -> None:
         self.limits = limits
+        self.types = types
+        self.new_types: dict[str, str] = {}
+        self.attributes = state.attributes
+        self.memo = state.memo
         self.activities = set(state.activity_ids)
         self.timers = set(state.timers)
         self.updates = dict(state.updates)
@@ -37,11 +39,11 @@ class _Answer:
         )
 
 
-def refusal(state: RunState, commands: list[Command], limits: Limits) -> Failure | None:
-    """Why an answer cannot be taken, ``None`` if it can."""
+def refusal(state: RunState, commands: list[Command], limits: Limits, types: Mapping[str, str]) -> Failure | None:
+    """Why an answer cannot be taken, ``None`` if it can; *types* are those of the search attributes in use."""
     if not commands:
         return None
-    answer = _Answer(state, limits)
+    answer = _Answer(state, limits, types)
     last = len(commands) - 1
     full = state.length >= limits.history_events or state.bytes >= limits.history_bytes
     for index, command in enumerate(commands):
@@ -113,7 +115,30 @@ def _child(answer: _Answer, command: c.StartChildWorkflowExecution) -> Refusal |
             check_cron(command.cron)
         except ValueError as problem:
             return "BadCommand", str(problem)
-    return None
+    return _notes(answer, command.memo, command.search_attributes)
+
+
+def _continue(answer: _Answer, command: c.ContinueAsNewWorkflowExecution) -> Refusal | None:
+    return _notes(answer, command.memo or {}, command.search_attributes or {})
+
+
+def _notes(answer: _Answer, memo: Mapping[str, Payload], attributes: Mapping[str, Payload]) -> Refusal | None:
+    return refuse_memo(memo, answer.limits) or _refuse(answer, attributes)
+
+
+def _attributes(answer: _Answer, command: c.UpsertSearchAttributes) -> Refusal | None:
+    known = answer.attributes
+    answer.attributes = merge_payloads(known, command.attributes)
+    return _refuse(answer, {**known, **command.attributes})
+
+
+def _refuse(answer: _Answer, attributes: Mapping[str, Payload]) -> Refusal | None:
+    return refuse_attributes(attributes, answer.types, answer.new_types, answer.limits)
+
+
+def _memo(answer: _Answer, command: c.ModifyWorkflowProperties) -> Refusal | None:
+    answer.memo = merge_payloads(answer.memo, command.memo)
+    return refuse_memo(answer.memo, answer.limits)
 
 
 def _accept(answer: _Answer, command: c.AcceptUpdate) -> Refusal | None:
@@ -142,6 +167,9 @@ _CHECKS: dict[type[Command], Callable[[_Answer, Any], Refusal | None]] = {
     c.StartTimer: _timer,
     c.CancelTimer: _cancel_timer,
     c.StartChildWorkflowExecution: _child,
+    c.UpsertSearchAttributes: _attributes,
+    c.ModifyWorkflowProperties: _memo,
+    c.ContinueAsNewWorkflowExecution: _continue,
     c.AcceptUpdate: _accept,
     c.CompleteUpdate: _complete_update,
 }

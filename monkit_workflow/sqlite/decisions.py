@@ -161,7 +161,7 @@ def _attributes(t: Transition, state: RunState, command: c.UpsertSearchAttribute
         attributes=command.attributes,
         task_completed_id=state.answer_id,
     )
-    t.attributes[state.key] = state
+    t.index(state, command.attributes)
 
 
 def _memo(t: Transition, state: RunState, command: c.ModifyWorkflowProperties) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from monkit_workflow.commands import Command
 from monkit_workflow.errors import AlreadyClosed, NotFound, QueryFailed, ResourceExhausted
+from monkit_workflow.filters import Filter
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.service import (
@@ -20,6 +21,7 @@ from monkit_workflow.service import (
     ActivityName,
     ActivityTask,
     Description,
+    Page,
     Query,
     QueryRequest,
     ResetRequest,
@@ -31,6 +33,7 @@ from monkit_workflow.sqlite.cache import RunCache
 from monkit_workflow.sqlite.calls import PENDING, Answers, Call
 from monkit_workflow.sqlite.describe import describe
 from monkit_workflow.sqlite.dispatch import Agenda, Lines, Poller
+from monkit_workflow.sqlite.listing import count_runs, list_runs
 from monkit_workflow.sqlite.resets import reset
 from monkit_workflow.sqlite.rows import Tables
 from monkit_workflow.sqlite.state import Activity, RunState, Task
@@ -112,6 +115,18 @@ class Desk:
     def describe(self, t: Transition, call: Call, workflow_id: str, run_id: str) -> Description:
         """`Service.describe`."""
         return describe(requests.run_of(t, workflow_id, run_id))
+
+    def list_workflows(self, t: Transition, call: Call, tree: Filter, size: int, before: int) -> Page:
+        """`Service.list_workflows`: this batch is shown too, as in a history."""
+        self._flush()
+        tables = self.tables
+        return list_runs(tables.connection, tables.namespace, tree, self.runs.attribute_types, size, before)
+
+    def count_workflows(self, t: Transition, call: Call, tree: Filter) -> int:
+        """`Service.count_workflows`."""
+        self._flush()
+        tables = self.tables
+        return count_runs(tables.connection, tables.namespace, tree, self.runs.attribute_types)
 
     def history(self, t: Transition, call: Call, workflow_id: str, run_id: str, first: int) -> list[Event]:
         """`Service.history`: what this batch writes is shown too, since the answer leaves after the commit."""
@@ -462,6 +477,10 @@ class Desk:
         for line in self.workflow.lines():
             found += [entry for entry in line.ready if isinstance(entry, Question)]
         return found
+
+    def asked_about(self) -> set[int]:
+        """Runs about which a query is open."""
+        return {question.run for question in self._questions()}
 
     def waiting(self) -> list[Call]:
         """Who waits for something other than a task."""

@@ -56,11 +56,11 @@ class Line(Generic[T]):
 
 
 class Lines(Generic[T]):
-    """The queues of one kind of task; ``stirred`` are those to look at for a match."""
+    """The queues of one kind of task; ``stirred`` are those to look at for a match, in order."""
 
     def __init__(self) -> None:
         self._lines: defaultdict[str, Line[T]] = defaultdict(Line)
-        self.stirred: set[str] = set()
+        self.stirred: dict[str, None] = {}
 
     def __getitem__(self, queue: str) -> Line[T]:
         return self._lines[queue]
@@ -68,12 +68,12 @@ class Lines(Generic[T]):
     def add_ready(self, queue: str, entry: T) -> None:
         """A task is ready."""
         self._lines[queue].ready.append(entry)
-        self.stirred.add(queue)
+        self.stirred[queue] = None
 
     def add_poller(self, queue: str, poller: Poller) -> None:
         """Somebody waits."""
         self._lines[queue].add_poller(poller)
-        self.stirred.add(queue)
+        self.stirred[queue] = None
 
     def take_stirred(self) -> list[Line[T]]:
         """The queues where a match may be possible."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from monkit_workflow import history as h
 from monkit_workflow.cron import next_start_ns
-from monkit_workflow.errors import AlreadyStarted
+from monkit_workflow.errors import AlreadyStarted, NotFound
 from monkit_workflow.history import Event, IdReuse, ParentClose
 from monkit_workflow.service import Status
 from monkit_workflow.sqlite.state import Child, RunState
@@ -75,8 +75,7 @@ def start_run(
     t.append(state, h.WorkflowExecutionStarted, run_id=run_id, **fields)
     for due_ns, kind, event in state.due():
         t.set_timer(state, kind, event, due_ns)
-    if state.attributes:
-        t.attributes[state.key] = state
+    t.index(state, state.attributes)
     t.want_task(state)
     return state
 
@@ -185,7 +184,10 @@ def start_child(t: Transition, parent: RunState, initiated: h.StartChildWorkflow
 
 def _tell_parent(t: Transition, state: RunState, event: Event) -> None:
     assert state.parent is not None
-    parent = t.runs.get(state.parent)
+    try:
+        parent = t.runs.get(state.parent)
+    except NotFound:
+        return  # it ended long ago, and retention has deleted it
     initiated_id = state.started.parent_initiated_id
     child = parent.children.get(initiated_id)
     if child is None or child.ended:

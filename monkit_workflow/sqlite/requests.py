@@ -7,6 +7,7 @@ from monkit_workflow.cron import check_cron
 from monkit_workflow.errors import AlreadyClosed, BadRequest, MissingTimeout, NotFound, ResourceExhausted
 from monkit_workflow.service import SignalRequest, StartRequest, UpdateRequest
 from monkit_workflow.sqlite import lifecycle
+from monkit_workflow.sqlite.attributes import refuse_attributes, refuse_memo
 from monkit_workflow.sqlite.sizes import record_over
 from monkit_workflow.sqlite.state import RunState
 from monkit_workflow.sqlite.transition import Latest, Transition
@@ -78,8 +79,8 @@ def start(t: Transition, request: StartRequest) -> str:
     Raises:
         AlreadyStarted: the id is taken.
         MissingTimeout: the run would have no end.
-        BadRequest: its schedule is none.
-        ResourceExhausted: a payload is too large.
+        BadRequest: its schedule is none, or a search attribute cannot be taken.
+        ResourceExhausted: a payload, the memo or the search attributes are too large.
     """
     _check_start(t, request)
     latest = t.runs.latest(request.workflow_id)
@@ -114,6 +115,12 @@ def _check_start(t: Transition, request: StartRequest) -> None:
         except ValueError as problem:
             raise BadRequest(str(problem)) from None
     refuse_large(request, t.limits.payload_bytes)
+    refused = refuse_memo(request.memo, t.limits) or refuse_attributes(
+        request.search_attributes, t.runs.attribute_types, {}, t.limits
+    )
+    if refused is not None:
+        kind, message = refused
+        raise ResourceExhausted(message) if kind == "ResourceExhausted" else BadRequest(message)
 
 
 def _is_same(latest: Latest, request: StartRequest) -> bool:
@@ -134,6 +141,7 @@ def _begin(t: Transition, request: StartRequest) -> RunState:
         retry=request.retry,
         cron=request.cron,
         memo=request.memo,
+        search_attributes=request.search_attributes,
         header=request.header,
         identity=request.identity,
     )

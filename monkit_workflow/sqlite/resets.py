@@ -68,8 +68,7 @@ def reset(t: Transition, old: RunState, events: Sequence[Event], request: ResetR
         t.set_timer(state, kind, event_id, due_ns)
     for event_id in state.activities:
         t.change_task(state, event_id)
-    if state.attributes:
-        t.attributes[state.key] = state
+    t.index(state, state.attributes)
     state.task = None
     t.want_task(state)
     return run_id

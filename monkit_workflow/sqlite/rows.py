@@ -15,16 +15,17 @@ import msgspec
 from monkit_workflow import history as h
 from monkit_workflow.errors import NotFound
 from monkit_workflow.history import Event
-from monkit_workflow.payload import Failure, Payload, Payloads
+from monkit_workflow.payload import Failure, Payload, Payloads, is_null
+from monkit_workflow.search_attributes import read_attribute
 from monkit_workflow.sqlite.schema import BLOB_BYTES
 from monkit_workflow.sqlite.state import Activity, RunState, TimerKind
 from monkit_workflow.sqlite.transition import Latest, Transition
 
-__all__ = ["Rows", "Tables"]
+__all__ = ["Rows", "Tables", "decode_event"]
 
 _encode = msgspec.json.Encoder().encode
 _EVENTS = [kind for name in h.__all__ if isinstance(kind := getattr(h, name), type) and issubclass(kind, Event)]
-_decode_event = msgspec.json.Decoder(Union[tuple(kind for kind in _EVENTS if kind is not Event)]).decode  # noqa: UP007
+decode_event = msgspec.json.Decoder(Union[tuple(kind for kind in _EVENTS if kind is not Event)]).decode  # noqa: UP007
 _decode_failure = msgspec.json.Decoder(Failure).decode
 _decode_payloads = msgspec.json.Decoder(Payloads).decode
 
@@ -47,11 +48,11 @@ class _Statement:
 
 
 _UPDATE_RUNS = _Statement(
-    "UPDATE runs SET status=column1, closed_ns=column2, history_length=column3, history_bytes=column4, memo=column5 "
-    "FROM (VALUES {}) WHERE run=column6",
-    6,
+    "UPDATE runs SET status=column1, closed_ns=column2, history_length=column3, history_bytes=column4, memo=column5, "
+    "attributes=column6 FROM (VALUES {}) WHERE run=column7",
+    7,
 )
-_INSERT_RUNS = _Statement("INSERT INTO runs VALUES {}", 16)
+_INSERT_RUNS = _Statement("INSERT INTO runs VALUES {}", 20)
 _INSERT_EVENTS = _Statement("INSERT INTO history VALUES {}", 5)
 _INSERT_TASKS = _Statement("INSERT OR REPLACE INTO tasks VALUES {}", 12)
 _DELETE_TASKS = _Statement("DELETE FROM tasks WHERE (run, event) IN (VALUES {})", 2)
@@ -60,7 +61,9 @@ _DELETE_TIMERS = _Statement("DELETE FROM timers WHERE (due_ns, run, kind, event)
 _INSERT_INBOX = _Statement("INSERT INTO inbox VALUES {}", 3)
 _DELETE_INBOX = _Statement("DELETE FROM inbox WHERE (run, seq) IN (VALUES {})", 2)
 _INSERT_REQUESTS = _Statement("INSERT INTO requests VALUES {}", 2)
-_INSERT_ATTRIBUTES = _Statement("INSERT OR REPLACE INTO search_attributes VALUES {}", 3)
+_DELETE_ATTRIBUTES = _Statement("DELETE FROM search_attributes WHERE (run, name) IN (VALUES {})", 2)
+_INSERT_ATTRIBUTES = _Statement("INSERT INTO search_attributes VALUES {}", 3)
+_INSERT_TYPES = _Statement("INSERT INTO search_attribute_types VALUES {}", 3)
 
 
 class Rows:
@@ -74,6 +77,8 @@ class Rows:
         self.namespace = namespace
         self.new: set[int] = set()
         """Runs that have no row."""
+        self.types: dict[str, str] = {}
+        """The search attributes that are in use, with their types."""
         self._clear()
 
     def _clear(self) -> None:
@@ -83,7 +88,8 @@ class Rows:
         self.timers: dict[tuple[int, int, int, int], bool] = {}
         self.inbox: dict[tuple[int, int], bytes | None] = {}
         self.requests: list[tuple[int, str]] = []
-        self.attributes: dict[tuple[int, str], Row] = {}
+        self.attributes: dict[tuple[int, str], list[str | int | float]] = {}
+        self.new_types: dict[str, str] = {}
 
     def clear(self) -> None:
         """Forget everything."""
@@ -105,15 +111,23 @@ class Rows:
         for run, seq, body in t.inbox:
             self.inbox[run, seq] = body
         self.requests += t.requests
-        for key, state in t.attributes.items():
-            for name, payload in state.attributes.items():
-                self.attributes[key, name] = (key, name, _attribute(payload))
+        for run, name, payload in t.attributes:
+            self._take_attribute(run, name, payload)
+
+    def _take_attribute(self, run: int, name: str, payload: Payload) -> None:
+        if is_null(payload):
+            self.attributes[run, name] = []
+            return
+        kind, self.attributes[run, name] = read_attribute(payload)
+        if name not in self.types:
+            self.types[name] = self.new_types[name] = kind
 
     def _run(self, state: RunState) -> Row:
-        closed_ns = state.closing.time_ns if state.closing is not None else 0
+        closed_ns = state.closing.time_ns if state.closing is not None else None
         memo = _encode(state.memo) if state.memo else None
+        attributes = _encode(state.attributes) if state.attributes else None
         if state.key not in self.new:
-            return state.status, closed_ns, state.length, state.bytes, memo, state.key
+            return state.status, closed_ns, state.length, state.bytes, memo, attributes, state.key
         started = state.started
         return (
             state.key,
@@ -125,13 +139,17 @@ class Rows:
             started.workflow_type,
             started.task_queue,
             state.parent,
+            started.parent_workflow_id or None,
+            started.parent_run_id or None,
             started.attempt,
             started.time_ns,
+            started.time_ns + started.first_task_delay_ns,
             state.status,
             closed_ns,
             state.length,
             state.bytes,
             memo,
+            attributes,
         )
 
 
@@ -139,13 +157,13 @@ class Tables:
     """The rows of one namespace in a connection."""
 
     def __init__(self, connection: apsw.Connection, namespace: str) -> None:
-        self._connection = connection
-        self._namespace = namespace
+        self.connection = connection
+        self.namespace = namespace
         self._cursor = connection.cursor()
         self._next_blob = self._one("SELECT coalesce(max(blob), 0) + 1 FROM blobs")
 
     def _one(self, sql: str, *values: Any) -> Any:
-        return self._connection.execute(sql, values).get
+        return self.connection.execute(sql, values).get
 
     # Writing.
 
@@ -163,7 +181,9 @@ class Tables:
         write(_DELETE_INBOX, [where for where, body in rows.inbox.items() if body is None])
         write(_INSERT_INBOX, [(*where, body) for where, body in rows.inbox.items() if body is not None])
         write(_INSERT_REQUESTS, rows.requests)
-        write(_INSERT_ATTRIBUTES, list(rows.attributes.values()))
+        write(_DELETE_ATTRIBUTES, [where for where in rows.attributes if where[0] not in rows.new])
+        write(_INSERT_ATTRIBUTES, [(*where, value) for where, found in rows.attributes.items() for value in found])
+        write(_INSERT_TYPES, [(rows.namespace, name, kind) for name, kind in rows.new_types.items()])
         rows.clear()
 
     def _write(self, statement: _Statement, rows: Sequence[Row]) -> None:
@@ -182,14 +202,20 @@ class Tables:
             else:
                 blob = self._next_blob
                 self._next_blob += 1
-                self._connection.execute("INSERT INTO blobs VALUES (?,?)", (blob, body))
+                self.connection.execute("INSERT INTO blobs VALUES (?,?)", (blob, body))
                 yield run, event, time_ns, None, blob
 
     # Reading one run.
 
     def next_key(self) -> int:
-        """The number of the next run."""
-        return int(self._one("SELECT coalesce(max(run), 0) + 1 FROM runs"))
+        """The number of the next run; none is given twice, since tokens may outlive a run that was deleted."""
+        deleted = self._one("SELECT value FROM meta WHERE name='deleted'") or 0
+        return max(int(self._one("SELECT coalesce(max(run), 0) FROM runs")), deleted) + 1
+
+    def attribute_types(self) -> dict[str, str]:
+        """The search attributes that are in use, with their types."""
+        sql = "SELECT name, type FROM search_attribute_types WHERE namespace=?"
+        return dict(self.connection.execute(sql, (self.namespace,)))
 
     def events(self, run: int, first: int = 1) -> list[Event]:
         """History of a run from an event on."""
@@ -197,11 +223,11 @@ class Tables:
             "SELECT coalesce(h.body, b.body) FROM history h LEFT JOIN blobs b ON b.blob = h.blob "
             "WHERE h.run=? AND h.event>=? ORDER BY h.event"
         )
-        return [_decode_event(body) for (body,) in self._connection.execute(sql, (run, first))]
+        return [decode_event(body) for (body,) in self.connection.execute(sql, (run, first))]
 
     def load(self, run: int) -> RunState:
         """The state of a run."""
-        execute = self._connection.execute
+        execute = self.connection.execute
         sql = "SELECT workflow_id, run_id, parent, request_id, history_bytes FROM runs WHERE run=?"
         row = self._one(sql, run)
         if row is None:
@@ -214,7 +240,7 @@ class Tables:
         for row in execute("SELECT * FROM tasks WHERE run=?", (run,)):
             _restore(state, row)
         for seq, body in execute("SELECT seq, body FROM inbox WHERE run=? ORDER BY seq", (run,)):
-            state.expect(seq, _decode_event(body))
+            state.expect(seq, decode_event(body))
         state.request_ids = {name for (name,) in execute("SELECT request_id FROM requests WHERE run=?", (run,))}
         return state
 
@@ -224,7 +250,7 @@ class Tables:
             "SELECT run, run_id, first_run_id, status, request_id FROM runs "
             "WHERE namespace=? AND workflow_id=? ORDER BY run DESC LIMIT 1"
         )
-        row = self._one(sql, self._namespace, workflow_id)
+        row = self._one(sql, self.namespace, workflow_id)
         if row is None:
             return None
         run, run_id, first_run_id, status, request_id = row
@@ -233,7 +259,7 @@ class Tables:
     def find(self, workflow_id: str, run_id: str) -> int | None:
         """The number of a run."""
         sql = "SELECT run FROM runs WHERE namespace=? AND workflow_id=? AND run_id=?"
-        found: int | None = self._one(sql, self._namespace, workflow_id, run_id)
+        found: int | None = self._one(sql, self.namespace, workflow_id, run_id)
         return found
 
     # Reading what is due.
@@ -244,12 +270,12 @@ class Tables:
             "SELECT t.run, t.event, t.queue, t.state, t.visible_ns FROM tasks t JOIN runs r ON r.run = t.run "
             "WHERE r.namespace=? ORDER BY t.run, t.event"
         )
-        return list(self._connection.execute(sql, (self._namespace,)))
+        return list(self.connection.execute(sql, (self.namespace,)))
 
     def runs_with_inbox(self) -> list[int]:
         """Runs for which something was acknowledged that history does not have."""
         sql = "SELECT DISTINCT i.run FROM inbox i JOIN runs r ON r.run = i.run WHERE r.namespace=?"
-        return [run for (run,) in self._connection.execute(sql, (self._namespace,))]
+        return [run for (run,) in self.connection.execute(sql, (self.namespace,))]
 
     def next_timer_ns(self) -> int | None:
         """When the next timer is due."""
@@ -257,7 +283,7 @@ class Tables:
             "SELECT t.due_ns FROM timers t CROSS JOIN runs r ON r.run = t.run WHERE r.namespace=? "
             "ORDER BY t.due_ns LIMIT 1"
         )
-        found: int | None = self._one(sql, self._namespace)
+        found: int | None = self._one(sql, self.namespace)
         return found
 
     def due_timers(self, now_ns: int, limit: int) -> list[tuple[int, int, TimerKind, int]]:
@@ -268,7 +294,7 @@ class Tables:
         )
         return [
             (due_ns, run, TimerKind(kind), event)
-            for due_ns, run, kind, event in self._connection.execute(sql, (now_ns, self._namespace, limit))
+            for due_ns, run, kind, event in self.connection.execute(sql, (now_ns, self.namespace, limit))
         ]
 
 
@@ -315,13 +341,3 @@ def _restore(state: RunState, row: Row) -> None:
     activity.started_ns, activity.armed_ns, activity.heartbeat_ns = started_ns, armed_ns, 0
     activity.details = _decode_payloads(details) if details is not None else ()
     activity.failure, activity.identity = last_failure, identity
-
-
-def _attribute(payload: Payload) -> Any:
-    """A scalar as SQLite has it, so that it compares; anything else as its JSON text."""
-    data = bytes(payload.data)
-    try:
-        value = msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        return data
-    return value if isinstance(value, str | int | float | None) else data.decode()

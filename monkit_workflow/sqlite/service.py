@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from monkit_workflow.commands import Command
-from monkit_workflow.errors import NotFound, StoreError, Unavailable
+from monkit_workflow.errors import BadRequest, NotFound, StoreError, Unavailable
+from monkit_workflow.filters import parse
 from monkit_workflow.history import Event
+from monkit_workflow.options import nanoseconds
 from monkit_workflow.payload import Failure, Payload, Payloads
 from monkit_workflow.service import (
     ActivityName,
     ActivityTask,
     Description,
+    Page,
     QueryRequest,
     ResetRequest,
     SignalRequest,
@@ -26,6 +30,7 @@ from monkit_workflow.service import (
 from monkit_workflow.sqlite.calls import Call
 from monkit_workflow.sqlite.clock import Clock, SystemClock
 from monkit_workflow.sqlite.desk import Desk
+from monkit_workflow.sqlite.listing import PAGE, read_token
 from monkit_workflow.sqlite.store import Store, Synchronous
 from monkit_workflow.sqlite.transition import Limits
 from monkit_workflow.sqlite.writer import Options, Writer
@@ -56,7 +61,10 @@ class SqliteService:
         new_id: makes run ids; they have to be unique.
         limits: what a run may grow to.
         cached_runs: states kept in memory; others are read when they are touched.
+        retention: how long a run is kept after its end, ``None`` for ever. It
+            is deleted at the latest ten minutes later, or when the thread comes to it.
         open_store: opens the store, on the store's thread.
+        desk: makes what takes the requests there.
     """
 
     def __init__(
@@ -69,7 +77,9 @@ class SqliteService:
         new_id: Callable[[], str] = _new_id,
         limits: Limits | None = None,
         cached_runs: int = 10_000,
+        retention: timedelta | None = timedelta(days=30),
         open_store: Callable[[str | None, Synchronous], Store] = Store,
+        desk: Callable[..., Desk] = Desk,
     ) -> None:
         self.namespace = namespace
         self._options = Options(
@@ -78,7 +88,9 @@ class SqliteService:
             new_id=new_id,
             limits=limits if limits is not None else Limits(),
             cached_runs=cached_runs,
+            retention_ns=None if retention is None else nanoseconds("retention", retention),
             open_store=lambda: open_store(path, synchronous),
+            desk=desk,
         )
         self._writer: Writer | None = None
         self._entered = 0
@@ -119,8 +131,11 @@ class SqliteService:
         if writer is None:
             raise Unavailable("the service is not open: enter it with 'async with'")
         future = asyncio.get_running_loop().create_future()
-        writer.submit(Call(step, arguments, future))
+        self._send(writer, Call(step, arguments, future))
         return future
+
+    def _send(self, writer: Writer, call: Call) -> None:
+        writer.submit(call)
 
     async def _poll(self, step: Callable[..., Any], queue: str, identity: str) -> Any:
         future = self._submit(step, queue, identity)
@@ -179,6 +194,19 @@ class SqliteService:
     async def describe(self, workflow_id: str, run_id: str = "") -> Description:
         """See `Service.describe`."""
         found: Description = await self._submit(Desk.describe, workflow_id, run_id)
+        return found
+
+    async def list_workflows(self, query: str = "", page_size: int = 100, page_token: str = "") -> Page:
+        """See `Service.list_workflows`. A page has 1,000 runs at most."""
+        if page_size < 1:
+            raise BadRequest(f"a page of {page_size} runs shows nothing; ask for 1 at least")
+        tree, before = parse(query), read_token(page_token)
+        page: Page = await self._submit(Desk.list_workflows, tree, min(page_size, PAGE), before)
+        return page
+
+    async def count_workflows(self, query: str = "") -> int:
+        """See `Service.count_workflows`."""
+        found: int = await self._submit(Desk.count_workflows, parse(query))
         return found
 
     async def history(self, workflow_id: str, run_id: str = "", first: int = 1) -> list[Event]:

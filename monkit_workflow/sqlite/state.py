@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from monkit_workflow import history as h
 from monkit_workflow.history import Event
-from monkit_workflow.payload import Failure, Payload, Payloads
+from monkit_workflow.payload import Failure, Payload, Payloads, merge_payloads
 from monkit_workflow.service import Status
 
 __all__ = ["RESET", "Activity", "ActivityPhase", "Child", "RunState", "Task", "Timer", "TimerKind", "deadlines"]
@@ -247,8 +247,8 @@ def _started(state: RunState, event: Any) -> None:
     state.started = event
     state.began_ns = event.time_ns + event.first_task_delay_ns
     state.delayed = event.first_task_delay_ns > 0
-    state.memo = event.memo
-    state.attributes = event.search_attributes
+    state.memo = merge_payloads({}, event.memo)
+    state.attributes = merge_payloads({}, event.search_attributes)
 
 
 def _task_scheduled(state: RunState, event: Any) -> None:
@@ -314,11 +314,11 @@ def _cancel_requested(state: RunState, event: Any) -> None:
 
 
 def _attributes(state: RunState, event: Any) -> None:
-    state.attributes = {**state.attributes, **event.attributes}
+    state.attributes = merge_payloads(state.attributes, event.attributes)
 
 
 def _memo(state: RunState, event: Any) -> None:
-    state.memo = {**state.memo, **event.memo}
+    state.memo = merge_payloads(state.memo, event.memo)
 
 
 def _update_accepted(state: RunState, event: Any) -> None:

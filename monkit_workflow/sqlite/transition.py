@@ -8,7 +8,7 @@ states it has touched, which its owner forgets and reads again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from monkit_workflow import history as h
 from monkit_workflow.history import Event
+from monkit_workflow.payload import Payload
 from monkit_workflow.service import Status
 from monkit_workflow.sqlite.state import Activity, RunState, TimerKind, deadlines
 
@@ -40,6 +41,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     warned_history_bytes: int = 10 * 1024 * 1024
     pending: int = 2_000
     """Activities, children or signals at a time."""
+    memo_bytes: int = 2 * 1024 * 1024
+    """All values of a memo, with their names."""
+    attributes: int = 100
+    attribute_bytes: int = 2 * 1024
+    attributes_bytes: int = 40 * 1024
+    """All search attributes of a run, with their names."""
 
 
 class Latest(NamedTuple):
@@ -54,6 +61,11 @@ class Latest(NamedTuple):
 
 class Runs(Protocol):
     """The runs of the namespace, read when they are asked for."""
+
+    @property
+    def attribute_types(self) -> Mapping[str, str]:
+        """The search attributes that are in use, with their types."""
+        ...
 
     def get(self, key: int) -> RunState:
         """The state of a run that exists."""
@@ -90,7 +102,8 @@ class Transition:
         self.inbox: list[tuple[int, int, bytes | None]] = []
         """Run, number, body; ``None`` removes it."""
         self.requests: list[tuple[int, str]] = []
-        self.attributes: dict[int, RunState] = {}
+        self.attributes: list[tuple[int, str, Payload]] = []
+        """Run, name and value of rows of ``search_attributes`` to be written; null removes them."""
         self.closed: list[RunState] = []
         self._later: deque[Callable[[], None]] = deque()
 
@@ -192,6 +205,10 @@ class Transition:
                 if before.get(kind) != due_ns:
                     self.set_timer(state, kind, event, due_ns)
         self.change_task(state, event)
+
+    def index(self, state: RunState, attributes: Mapping[str, Payload]) -> None:
+        """Have a run found by search attributes that were checked."""
+        self.attributes += [(state.key, name, payload) for name, payload in attributes.items()]
 
     # What follows from the end of a run in other runs.
 

@@ -23,6 +23,7 @@ from monkit_workflow.sqlite.calls import PENDING, Answers, Call
 from monkit_workflow.sqlite.clock import Clock
 from monkit_workflow.sqlite.desk import Desk
 from monkit_workflow.sqlite.growth import warn_of_growth
+from monkit_workflow.sqlite.retention import PAUSE_NS, Retention
 from monkit_workflow.sqlite.rows import Rows, Tables
 from monkit_workflow.sqlite.state import TimerKind
 from monkit_workflow.sqlite.store import Store
@@ -49,14 +50,18 @@ class Options:
         new_id: Callable[[], str],
         limits: Limits,
         cached_runs: int,
+        retention_ns: int | None,
         open_store: Callable[[], Store],
+        desk: Callable[[Tables, RunCache, Answers, Callable[[], None], int], Desk],
     ) -> None:
         self.namespace = namespace
         self.clock = clock
         self.new_id = new_id
         self.limits = limits
         self.cached_runs = cached_runs
+        self.retention_ns = retention_ns
         self.open_store = open_store
+        self.desk = desk
 
 
 class Writer:
@@ -80,8 +85,8 @@ class Writer:
         opening = Call(lambda: None, (), opened)
         threading.Thread(target=self._run, args=(opening,), name="monkit-workflow-sqlite", daemon=True).start()
 
-    def submit(self, call: Call) -> None:
-        """Hand in a request, from any thread.
+    def submit(self, *calls: Call) -> None:
+        """Hand in requests, from any thread; they come into the same batch as far as one holds them.
 
         Raises:
             Unavailable: the service is closed.
@@ -89,7 +94,7 @@ class Writer:
         with self._condition:
             if self._closing:
                 raise Unavailable("the service is closed")
-            self._calls.append(call)
+            self._calls.extend(calls)
             self._condition.notify()
 
     def close(self, closed: asyncio.Future[None] | None) -> None:
@@ -149,23 +154,27 @@ class Writer:
             return [self._calls.popleft() for _ in range(BATCH)]
 
     def _next_ns(self) -> int | None:
-        times = [at for at in (self._next_timer_ns, self._desk.agenda.next_ns()) if at is not None]
+        known = (self._next_timer_ns, self._desk.agenda.next_ns(), self._retention.due_ns)
+        times = [at for at in known if at is not None]
         return min(times, default=None)
 
     def _open(self) -> None:
         self._store = self._options.open_store()
         try:
-            tables, runs = self._readers()
             now_ns = self._clock.now_ns()
-            self._desk = Desk(tables, runs, self._out, self._flush, now_ns)
+            tables, runs = self._readers(sweep_ns=now_ns)
+            self._desk = self._options.desk(tables, runs, self._out, self._flush, now_ns)
             self._recover(self._desk.restore(tables, runs, now_ns))
         except BaseException:
             self._store.abandon()
             raise
 
-    def _readers(self) -> tuple[Tables, RunCache]:
+    def _readers(self, sweep_ns: int) -> tuple[Tables, RunCache]:
         self._tables = Tables(self._store.connection, self._options.namespace)
+        self._rows.types = self._tables.attribute_types()
         self._runs = RunCache(self._tables, self._rows, self._options.cached_runs)
+        options = self._options
+        self._retention = Retention(self._store, options.namespace, options.retention_ns, sweep_ns)
         return self._tables, self._runs
 
     def _recover(self, started: list[tuple[int, int]]) -> None:
@@ -189,10 +198,13 @@ class Writer:
             self._decide(calls, now_ns)
             self._start_activities(now_ns)
             self._flush()
+            tidied = self._tidy(now_ns, idle=not calls)
             self._store.commit()
         except (apsw.Error, StoreError) as error:
             self._give_up(calls, error)
             return
+        if tidied:
+            self._retention.rest(self._clock.now_ns())
         self._desk.committed(now_ns)
         self._runs.shrink()
         self._out.send()
@@ -265,6 +277,14 @@ class Writer:
             self._take(t)
             self._out.add(poller.call, attempts.activity_task(state, activity))
 
+    def _tidy(self, now_ns: int, *, idle: bool) -> bool:
+        """Delete some of what was kept long enough, if it is time; what was asked about waits for its answer."""
+        if not self._retention.is_due(now_ns, idle=idle):
+            return False
+        for run in self._retention.step(now_ns, self._desk.asked_about()):
+            self._runs.drop(run)
+        return True
+
     # When a write fails.
 
     def _give_up(self, calls: list[Call], error: BaseException) -> None:
@@ -288,8 +308,9 @@ class Writer:
         """Open the file anew and read from it what is due."""
         try:
             self._store.reopen()
-            tables, runs = self._readers()
-            self._desk.restore(tables, runs, self._clock.now_ns())
+            now_ns = self._clock.now_ns()
+            tables, runs = self._readers(sweep_ns=now_ns + PAUSE_NS)  # a sweep may be what failed
+            self._desk.restore(tables, runs, now_ns)
             self._recover([])
         except Exception as error:  # also a defect of ours: this thread goes on, and the next request tries again
             raise StoreError(f"{self._store.name} cannot be opened again: {error}") from error

@@ -11,6 +11,7 @@ from monkit_workflow import history as h
 from monkit_workflow.errors import AlreadyClosed, AlreadyStarted, MissingTimeout, NotFound, ResourceExhausted
 from monkit_workflow.history import IdReuse
 from monkit_workflow.payload import Failure, Payload
+from monkit_workflow.search_attributes import encode_attributes
 from monkit_workflow.service import Service
 from tests.contract.player import HOUR, Player, activity, last, names, play, text, value
 
@@ -310,7 +311,7 @@ def test_memo_and_search_attributes_change(service: Service) -> None:
         await p.start(memo={"m": value("1"), "n": value("2")})
         await p.answer(
             c.ModifyWorkflowProperties(memo={"m": value("3")}),
-            c.UpsertSearchAttributes(attributes={"city": value('"Ulm"')}),
+            c.UpsertSearchAttributes(attributes=encode_attributes({"city": "Ulm"})),
             c.RecordMarker(name="SideEffect", key="k", value=value("4")),
         )
         memo = (await p.service.describe("w")).memo

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monkit_workflow import Retry, Worker, activity, connect, workflow
+from monkit_workflow import Client, Retry, Worker, activity, connect, workflow
 from monkit_workflow.errors import ActivityFailure, ApplicationFailure, TimeoutFailure, WorkflowFailed
 from tests.workflow.running import QUEUE, SHORT, START, run, until, working
 
@@ -114,6 +114,11 @@ def alive(pid: int) -> bool:
     return True
 
 
+async def warm_up(client: Client) -> None:
+    """Have a process there: making one takes its time, which a test of time-outs cannot wait for."""
+    await (await client.start(computing, 1, id="warm", **START)).result()
+
+
 async def read(path: Path) -> str:
     async def written() -> bool:
         await asyncio.sleep(0.001)
@@ -170,8 +175,9 @@ def test_next_attempt_gets_a_new_process() -> None:
 def test_process_that_is_out_of_time_is_killed(tmp_path: Path) -> None:
     async def scene() -> None:
         mark = tmp_path / "pid"
-        async with working([spinning], [spin]) as client:
-            handle = await client.start(spinning, str(mark), 3.0, id="s", **START)
+        async with working([spinning, computing], [spin, compute], processes=1) as client:
+            await warm_up(client)
+            handle = await client.start(spinning, str(mark), 1.0, id="s", **START)
             pid = int(await read(mark))
             assert await handle.result() == "start_to_close"
 
@@ -198,7 +204,8 @@ def test_process_ends_with_its_worker(tmp_path: Path) -> None:
 def test_process_learns_by_its_heartbeat_that_it_was_given_up(tmp_path: Path) -> None:
     async def scene() -> None:
         mark = tmp_path / "pid"
-        async with working([beating], [beat]) as client:
+        async with working([beating, computing], [beat, compute], processes=1) as client:
+            await warm_up(client)
             handle = await client.start(beating, str(mark), id="b", **START)
             pid = int(await read(mark))
             await handle.cancel()

@@ -235,6 +235,7 @@ def test_validator_that_wakes_code_fails_the_task_and_the_run_is_as_it_was() -> 
     async def scene() -> None:
         async with working([Clumsy]) as client:
             handle = await client.start(Clumsy.run, id="c", **START)
+            await handle.stack()  # the code waits by now
             waking = asyncio.create_task(handle.update(Clumsy.change, "wake"))
             while (failure := (await handle.describe()).task_failure) is None:
                 await asyncio.sleep(0)

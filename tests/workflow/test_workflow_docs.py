@@ -12,12 +12,34 @@ from typing import Any
 import pytest
 
 import monkit_workflow
-from monkit_workflow import Client, Worker, WorkflowHandle, activity, calls, errors, workflow
+from monkit_workflow import (
+    ActivityHandle,
+    Client,
+    UpdateHandle,
+    Worker,
+    WorkflowHandle,
+    activity,
+    calls,
+    client,
+    errors,
+    local_calls,
+    workflow,
+)
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs/reference/workflows.md").read_text()
-TYPES = {"ActivityOptions", "ChildOptions", "Channel", "ChildHandle", "ExternalHandle", "WorkflowInfo", "ActivityInfo"}
-BASES = {"ContinueAsNew", "WorkflowError"}
+TYPES = {
+    "ActivityInfo",
+    "ActivityOptions",
+    "Channel",
+    "ChildHandle",
+    "ChildOptions",
+    "ExternalHandle",
+    "LocalActivityOptions",
+    "WorkflowInfo",
+}
+NOT_MET = {"ContinueAsNew", "WorkflowError", "continuation"}
+"""Names of `monkit_workflow.errors` that nobody has to handle."""
 
 
 @pytest.mark.parametrize("name", [name for name in workflow.__all__ if name not in TYPES])
@@ -30,7 +52,9 @@ def test_every_call_of_activity_code_is_in_the_reference(name: str) -> None:
     assert f"activity.{name}" in REFERENCE
 
 
-@pytest.mark.parametrize("options", [calls.ActivityOptions, calls.ChildOptions])
+@pytest.mark.parametrize(
+    "options", [calls.ActivityOptions, calls.ChildOptions, client.StartOptions, local_calls.LocalActivityOptions]
+)
 def test_every_option_is_in_the_reference(options: type) -> None:
     assert [name for name in options.__annotations__ if f"`{name}`" not in REFERENCE] == []
 
@@ -43,7 +67,7 @@ def test_every_argument_is_in_the_reference(callable_: Any) -> None:
     assert [name for name in names if f"`{name}`" not in REFERENCE] == []
 
 
-@pytest.mark.parametrize("name", [name for name in errors.__all__ if name not in BASES])
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name not in NOT_MET])
 def test_every_error_is_in_the_reference(name: str) -> None:
     assert f"`{name}`" in REFERENCE
 
@@ -52,6 +76,12 @@ def test_every_error_is_in_the_reference(name: str) -> None:
 def test_every_method_of_the_client_is_in_the_reference(kind: type) -> None:
     public = [name for name in vars(kind) if not name.startswith("_") and name != "encode"]
     assert [name for name in public if f".{name}(" not in REFERENCE and not isinstance(vars(kind)[name], str)] == []
+
+
+@pytest.mark.parametrize("kind", [ActivityHandle, UpdateHandle])
+def test_every_method_of_the_other_handles_is_in_the_reference(kind: type) -> None:
+    assert f"`{kind.__name__}`" in REFERENCE
+    assert [name for name in vars(kind) if not name.startswith("_") and f"{name}(" not in REFERENCE] == []
 
 
 def test_every_promised_name_is_documented() -> None:
@@ -64,7 +94,7 @@ def test_every_promised_name_is_documented() -> None:
         assert undocumented == []
 
 
-@pytest.mark.parametrize("missing", ["apsw", "msgspec"])
+@pytest.mark.parametrize("missing", ["apsw", "cronsim", "msgspec"])
 def test_package_without_its_extra_says_what_to_install(missing: str) -> None:
     program = f"import sys; sys.modules[{missing!r}] = None; import monkit_workflow"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT)

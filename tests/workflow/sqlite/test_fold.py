@@ -14,6 +14,7 @@ from monkit_workflow import commands as c
 from monkit_workflow import history as h
 from monkit_workflow.errors import ServiceError
 from monkit_workflow.payload import Failure, RetryPolicy
+from monkit_workflow.search_attributes import encode_attributes
 from monkit_workflow.service import (
     ActivityTask,
     ResetRequest,
@@ -39,7 +40,7 @@ COMMANDS: list[Callable[[int], c.Command]] = [
     lambda n: c.RequestCancelExternalWorkflowExecution(workflow_id=f"c{n % 3}"),
     lambda n: c.RecordMarker(name="SideEffect", value=value("1")),
     lambda n: c.ModifyWorkflowProperties(memo={f"m{n}": value("1")}),
-    lambda n: c.UpsertSearchAttributes(attributes={f"s{n % 2}": value(str(n))}),
+    lambda n: c.UpsertSearchAttributes(attributes=encode_attributes({f"s{n % 2}": n if n % 5 else None})),
     lambda n: c.CompleteWorkflowExecution(),
     lambda n: c.FailWorkflowExecution(failure=Failure(message="no")),
     lambda n: c.ContinueAsNewWorkflowExecution(workflow_type="Play"),

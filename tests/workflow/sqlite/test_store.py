@@ -62,7 +62,7 @@ def test_history_refuses_updates() -> None:
 
 def test_workflow_id_has_one_running_run() -> None:
     store = Store(None)
-    sql = "INSERT INTO runs VALUES (?,'n','w',?,'','','T','q',NULL,1,1,?,0,1,1,NULL)"
+    sql = "INSERT INTO runs VALUES (?,'n','w',?,'','','T','q',NULL,NULL,NULL,1,1,1,?,NULL,1,1,NULL,NULL)"
     store.connection.execute(sql, (1, "a", "completed"))
     store.connection.execute(sql, (2, "b", "running"))
     with pytest.raises(apsw.ConstraintError):

@@ -213,6 +213,22 @@ def test_attempt_whose_start_may_be_recorded_is_not_offered_again(tmp_path: Path
     act(stage, scene)
 
 
+def test_result_that_could_not_be_written_is_lost_and_the_attempt_times_out(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, FaultyStore)
+
+    async def scene(p: Player) -> None:
+        await p.start(timeout_ns=9 * HOUR)
+        await p.answer(activity())
+        attempt = await p.attempt()
+        stage.store.fail_before = 1
+        with pytest.raises(StoreError):
+            await p.service.complete_activity(attempt.token, None)
+        stage.clock.advance(HOUR)
+        assert last((await p.task()).events, h.ActivityTaskTimedOut).timeout == "start_to_close"
+
+    act(stage, scene)
+
+
 def test_file_that_cannot_be_opened_again_fails_requests_until_it_can(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
