@@ -27,15 +27,20 @@ __all__ = ["attempt", "forget_spans", "live_slice", "mute", "trace_header"]
 _WORKFLOWS: Final = monkit_core.default_registry.scope("workflow")
 _ACTIVITIES: Final = monkit_core.default_registry.scope("activity")
 _FIELDS: Final = ("traceparent", "tracestate", "baggage")
+_OWN: Final = "workflow.own"
+"""Value of a trace that begins with a slice of a run that came without one."""
 _MOST_TRACES: Final = 1000
 _traces: OrderedDict[int, Trace] = OrderedDict()
 """Traces of this process that went into headers, so that what comes back joins them."""
 
 
 def trace_header() -> dict[str, str]:
-    """What a header says of the current span; nothing where there is none."""
+    """What a header says of the current span; nothing where there is none, or only that of a run without a trace.
+
+    So what a workflow sends is the same each time, as long as nobody traces it.
+    """
     span = current_span()
-    if span is None:
+    if span is None or span.trace.get(_OWN):
         return {}
     trace = span.trace
     with LOCK:
@@ -93,6 +98,8 @@ def live_slice(
     set_variable(CURRENT, None)
     block = _received(_WORKFLOWS.func(workflow_type), header)
     span = block.__enter__()
+    if span.parent_id is None:
+        span.trace.set(_OWN, True)
 
     def enter_step() -> None:
         current = CURRENT.get()

@@ -257,6 +257,19 @@ def monkit_workflow_traces() -> Any:
     return monitoring._traces
 
 
+def test_run_without_a_trace_hands_none_on(seen: Seen) -> None:
+    async def scene() -> None:
+        async with working([Grandchild], [look_up]) as client:
+            handle = await client.start(Grandchild.run, "abc", id="w", **START)
+            await handle.result()
+            history = (await handle.history()).events
+            assert next(event for event in history if isinstance(event, ActivityTaskScheduled)).header == {}
+
+    run(scene())
+    spans = [*seen.of("workflow.Grandchild"), *seen.of("activity.look_up")]
+    assert len({span.trace.id for span in spans}) == len(spans) == 3
+
+
 def test_without_a_span_a_client_sends_no_trace_and_headers_are_not_trusted() -> None:
     @workflow.define
     class Odd:
