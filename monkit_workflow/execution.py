@@ -313,8 +313,11 @@ class Execution:
         self.runtime.memo = merge_payloads({}, event.memo)
         self.runtime.attributes = merge_payloads({}, event.search_attributes)
         self._began = event
+        context, enter_step = self._received[0], self.runtime.loop.enter_step
+        if enter_step is not None:
+            context.run(enter_step)
         if self._definition.factory is not None:
-            self._handlers.instance = self._received[0].run(self._definition.factory)
+            self._handlers.instance = context.run(self._definition.factory)
 
     def _start_main(self, began: WorkflowExecutionStarted) -> None:
         loop = self.runtime.loop

@@ -358,6 +358,9 @@ def test_no_span_of_a_slice_is_open_between_tasks_and_code_sees_the_one_of_its_s
 
     @workflow.define
     class Looking:
+        def __init__(self) -> None:
+            note()
+
         @workflow.run
         async def run(self) -> None:
             note()
@@ -372,11 +375,11 @@ def test_no_span_of_a_slice_is_open_between_tasks_and_code_sees_the_one_of_its_s
     async def scene() -> None:
         async with working([Looking]) as client:
             await (await client.start(Looking.run, id="w", **START)).result()
-            assert current == ["workflow.Looking"] * 3
+            assert current == ["workflow.Looking"] * 4
             assert not [span for _, span in default_registry.all_spans() if span.func.scope_name == "workflow"]
             current.clear()
             replay(await client.handle("w").history(), Looking)
-            assert current == [None] * 3
+            assert current == [None] * 4
 
     run(scene())
 
