@@ -29,7 +29,7 @@ ALLOWED = {
         "markupsafe",
         "re2",
     },
-    "monkit_workflow": {"monkit_core", "monkit_workflow", "apsw", "msgspec"},
+    "monkit_workflow": {"monkit_core", "monkit_workflow", "apsw", "cronsim", "msgspec"},
     "monkit_plugins": {"monkit_core", "monkit_plugins", "httpx", "starlette"},
 }
 

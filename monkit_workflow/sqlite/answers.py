@@ -154,7 +154,7 @@ def time_out_task(t: Transition, state: RunState, task: Task) -> None:
 
 def _again(t: Transition, state: RunState, task: Task, failure: Failure, delay_ns: int) -> None:
     following = state.task = Task(0, task.attempt + 1, t.now_ns + delay_ns)
-    following.failure = failure
+    following.failure, following.fails_here = failure, True
     state.sticky = ""  # what the worker made of the failed attempt is worth nothing
     t.change_task(state, 0)
     t.release(state)

@@ -178,7 +178,7 @@ class Desk:
         task = state.task
         if task is None:
             self.workflow.add_ready(state.started.task_queue, question)
-        elif task.failure is not None:
+        elif task.failure is not None and task.fails_here:
             self.out.add(question.call, error=_unanswerable(state, task.failure))
         else:
             self._waiting[state.key].append(question)
@@ -368,7 +368,7 @@ class Desk:
                 self.workflow.add_ready(queue, state.key)
             else:
                 self.delay(queue, state.key, task.visible_ns)
-        if state.key in self._waiting and (task is None or task.failure is not None):
+        if state.key in self._waiting and (task is None or task.fails_here):
             for question in self._waiting.pop(state.key):
                 self._ask(state, question)
 

@@ -44,6 +44,7 @@ class Task:
 
     __slots__ = (
         "attempt",
+        "fails_here",
         "failure",
         "identity",
         "offered",
@@ -60,6 +61,9 @@ class Task:
         self.attempt = attempt
         self.visible_ns = visible_ns
         self.failure: Failure | None = None
+        # In memory only:
+        self.fails_here = False
+        """A worker of this opening has failed it: one of an earlier opening may have been mended since."""
         # In memory only, while a worker holds it:
         self.token = ""
         self.identity = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,3 +115,10 @@ def test_time_is_read_to_the_nanosecond(text: str, ns: int) -> None:
     tree = resolve(parse(f"StartTime = '{text}'"), {})
     assert isinstance(tree, Condition)
     assert tree.operands == (ns,)
+
+
+def test_how_to_shows_what_a_wrong_filter_is_told() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/find-workflows.md").read_text()
+    with pytest.raises(BadQuery) as refused:
+        resolve(parse("ExecutionStatus = 'running'"), {})
+    assert f"```text\n{refused.value}\n```" in page

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "cancel-and-undo",
     "change-running-code",
+    "find-workflows",
     "repeat-runs",
     "run-activities",
     "split-work",

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from monkit_workflow import commands as c
 from monkit_workflow import history as h
-from monkit_workflow.errors import NotFound
+from monkit_workflow.errors import NotFound, QueryFailed
 from monkit_workflow.payload import Failure, RetryPolicy
-from monkit_workflow.service import ResetRequest, UpdateRequest
+from monkit_workflow.service import QueryRequest, ResetRequest, UpdateRequest
 from monkit_workflow.sqlite import SqliteService
 from tests.contract.player import BOUND_S, HOUR, SECOND, Player, activity, child, last, names, play, text, value
 from tests.workflow.sqlite.stage import Stage, act
@@ -335,5 +335,27 @@ def test_run_that_was_reset_goes_on_after_the_crash(stage: Stage) -> None:
         assert (await p.service.describe("w")).status == "running"
         stage.clock.advance(1)
         assert (await p.service.describe("w")).status == "timed_out"
+
+    crash(stage, before, after)
+
+
+def test_question_after_the_crash_waits_for_a_worker_that_may_have_been_mended(stage: Stage) -> None:
+    request = QueryRequest(workflow_id="w", name="state")
+
+    async def before(p: Player) -> None:
+        await p.start()
+        await p.service.fail_workflow_task((await p.task()).token, Failure(message="no"))
+        with pytest.raises(QueryFailed, match="no"):
+            await p.service.query(request)
+
+    async def after(p: Player) -> None:
+        asked = asyncio.ensure_future(p.service.query(request))
+        await p.service.describe("w")
+        assert not asked.done()
+        await p.answer()
+        task = await p.task()
+        assert task.query is not None
+        await p.service.answer_query(task.token, value("1"))
+        assert text(await asked) == "1"
 
     crash(stage, before, after)
