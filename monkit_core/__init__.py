@@ -33,7 +33,7 @@ from monkit_core.raw import Aggregation, Count, RawVal, Sum
 from monkit_core.registry import Registry, default_registry, package, scope
 from monkit_core.scope import Scope
 from monkit_core.series import SeriesKey, Stat, StatSource
-from monkit_core.span import Span, SpanObserver, Trace, current_span, without_span
+from monkit_core.span import Span, SpanObserver, Trace, current_span, unmonitored, without_span
 from monkit_core.structs import IGNORED, StructVal
 from monkit_core.task import Task
 from monkit_core.transform import DeltaTransformer, Transformer
@@ -87,6 +87,7 @@ __all__ = [
     "masking",
     "package",
     "scope",
+    "unmonitored",
     "watch_for_spans",
     "without_span",
 ]

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from monkit_core.engine import finish, start
+from monkit_core.engine import MUTED, finish, start
 from monkit_core.span import CURRENT, Span, Trace
 
 if TYPE_CHECKING:
@@ -35,12 +35,15 @@ class Block(AbstractContextManager[Span], AbstractAsyncContextManager[Span]):
 
     def __enter__(self) -> Span:
         span = self._start()
-        self._open[span] = None
+        if not span.finish_ns:  # else nothing is counted here
+            self._open[span] = None
         return span
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if CURRENT.get() is MUTED:
+            return
         while (span := self._to_leave()) is not None:
             if self._open.pop(span, span) is None:  # or another thread has just taken this one
                 finish(span, error)

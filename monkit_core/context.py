@@ -20,7 +20,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from monkit_core import faults
-from monkit_core.span import CURRENT
+from monkit_core.span import current_span
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -186,7 +186,7 @@ class LogFilter(logging.Filter):
         """Put the ids on *record*; always true."""
         try:
             if not hasattr(record, "trace_id"):
-                span = CURRENT.get()
+                span = current_span()
                 record.trace_id = "-" if span is None else f"{span.trace.id:032x}"
                 record.span_id = "-" if span is None else f"{span.id:016x}"
         except Exception as problem:  # a record of a class of the program's own, with any behaviour

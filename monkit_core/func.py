@@ -9,7 +9,7 @@ from monkit_core.block import Block, RootBlock
 from monkit_core.distribution import Distribution
 from monkit_core.engine import FuncCore
 from monkit_core.series import Series, SeriesKey, SeriesSource, Tags, TypedSeries
-from monkit_core.span import CURRENT, Live, Trace
+from monkit_core.span import Live, Trace, current_span
 
 __all__ = ["Func"]
 
@@ -77,7 +77,7 @@ class Func(FuncCore, SeriesSource):
         def choose() -> Trace:
             if isinstance(trace, Trace):
                 return trace
-            current = CURRENT.get()
+            current = current_span()
             if trace is None and current is not None:
                 return current.trace
             return Trace(self.live, trace)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
 from monkit_core import faults
-from monkit_core.engine import CURRENT, LiveCore, Span, Trace
+from monkit_core.engine import CURRENT, MUTED, LiveCore, Span, Trace
 from monkit_core.locks import LOCK
 from monkit_core.recent import RecentStore
 from monkit_core.variables import set_variable
@@ -28,6 +28,7 @@ __all__ = [
     "Trace",
     "TraceFilter",
     "current_span",
+    "unmonitored",
     "without_span",
 ]
 
@@ -201,7 +202,8 @@ def _observers(span: Span) -> tuple[SpanObserver, ...]:
 
 def current_span() -> Span | None:
     """The span that the calling code runs in, or ``None``."""
-    return CURRENT.get()
+    span = CURRENT.get()
+    return None if span is MUTED else span
 
 
 class without_span(AbstractContextManager[None]):  # used like a function
@@ -211,8 +213,10 @@ class without_span(AbstractContextManager[None]):  # used like a function
         self._hidden: list[Span | None] = []
 
     def __enter__(self) -> None:
-        self._hidden.append(CURRENT.get())
-        set_variable(CURRENT, None)
+        hidden = CURRENT.get()
+        self._hidden.append(hidden)
+        if hidden is not MUTED:
+            set_variable(CURRENT, None)
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
@@ -220,6 +224,28 @@ class without_span(AbstractContextManager[None]):  # used like a function
         hidden = self._hidden.pop()
         if CURRENT.get() is None:
             set_variable(CURRENT, hidden)
+
+
+class unmonitored(AbstractContextManager[None]):  # used like a function
+    """Count nothing in a block: calls of monitored functions in it leave no span and no figure.
+
+    They get spans that nobody else sees, so that code which annotates them
+    works. The block follows wherever the current span does.
+    """
+
+    def __init__(self) -> None:
+        self._before: list[Span | None] = []
+
+    def __enter__(self) -> None:
+        self._before.append(CURRENT.get())
+        set_variable(CURRENT, MUTED)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        before = self._before.pop()
+        if CURRENT.get() is MUTED:
+            set_variable(CURRENT, before)
 
 
 def _after_fork() -> None:

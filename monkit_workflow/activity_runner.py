@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
 
+from monkit_workflow import monitoring
 from monkit_workflow.activity import CURRENT, ActivityInfo, Attempt, CompleteLater
 from monkit_workflow.converter import Converter
 from monkit_workflow.definitions import ActivityDefinition
@@ -190,7 +191,8 @@ class ActivityRunner:
             function = partial(contextvars.copy_context().run, definition.function, *call.args)
             return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
-        result = await self._hooks.through("run_activity", call, run)
+        with monitoring.attempt(definition.name, header):
+            result = await self._hooks.through("run_activity", call, run)
         return None if result is None else self._converter.encode(result)
 
     def definition(self, name: str) -> ActivityDefinition:

@@ -74,6 +74,11 @@ class ApplicationFailure(FailureError):
         self.details: tuple[Any, ...] = details
         self.non_retryable = non_retryable
 
+    @property
+    def monkit_error_name(self) -> str:
+        """The name under which monitored functions count it: its type."""
+        return self.type
+
 
 class CancelledFailure(FailureError):
     """Something was cancelled as it was asked to."""

@@ -10,7 +10,8 @@ stayed in memory and one that is rebuilt take the same path.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,7 @@ from monkit_workflow.interceptors import Call
 from monkit_workflow.loop import Closed, WokeCode
 from monkit_workflow.machines import ROUTES
 from monkit_workflow.matching import ADVICE, adopt, answer_events, match, show_command, show_event
+from monkit_workflow.monitoring import live_slice
 from monkit_workflow.payload import Payload, Payloads, merge_payloads
 from monkit_workflow.runtime import LocalActivity, Runtime
 from monkit_workflow.service import Update
@@ -95,6 +97,7 @@ class Execution:
         run_id: str = "",
         namespace: str = "default",
         hooks: Hooks | None = None,
+        monitored: bool = False,
     ) -> None:
         self.next_id = 1
         """Id of the event that has to come next."""
@@ -113,6 +116,8 @@ class Execution:
         """Where the main function runs, and the header that the run began with."""
         self._handlers = Handlers(self.runtime, self._ended_by)
         self._main: asyncio.Task[None] | None = None
+        self._monitored = monitored
+        self._failed_with: BaseException | None = None
         self._cancel_requested = False
         self._is_answered = True
         self._open_task_id = 0
@@ -214,7 +219,10 @@ class Execution:
             )
         runtime.loop.now_ns = started.time_ns
         runtime.preload(batch, started.id)
-        with runtime.loop.entered():
+        began = self._incoming[0] if self._incoming else None
+        if isinstance(began, WorkflowExecutionStarted):
+            self._received = runtime.receive(began.header)
+        with runtime.loop.entered(), self._watched(live=batch is None):
             for event in self._incoming:
                 self._apply(event)
             self._incoming.clear()
@@ -226,6 +234,19 @@ class Execution:
             if self._main is None and self._began is not None:
                 self._start_main(self._began)
             self._run()
+
+    @contextmanager
+    def _watched(self, *, live: bool) -> Iterator[None]:
+        """Let the code run in a span if it is *live* and monitored."""
+        if not (live and self._monitored):
+            yield
+            return
+        loop = self.runtime.loop
+        with live_slice(self._definition.name, self._received[1], lambda: self._failed_with) as loop.enter_step:
+            try:
+                yield
+            finally:
+                loop.enter_step = None
 
     def _run(self) -> None:
         """Go on until nothing changes any more."""
@@ -254,13 +275,13 @@ class Execution:
         Raises:
             Exception: as `feed`.
         """
-        with self.runtime.loop.entered():
-            self._context.run(self._end_local, activity, value, failure, attempt)
+        self._context.run(self._end_local, activity, value, failure, attempt)
         return self.answer()
 
     def _end_local(self, activity: LocalActivity, value: Payload | None, failure: Any, attempt: int) -> None:
-        self.runtime.end_local_activity(activity.machine, value, failure, attempt)
-        self._run()
+        with self.runtime.loop.entered(), self._watched(live=True):
+            self.runtime.end_local_activity(activity.machine, value, failure, attempt)
+            self._run()
 
     # What happens to a run.
 
@@ -292,9 +313,11 @@ class Execution:
         self.runtime.memo = merge_payloads({}, event.memo)
         self.runtime.attributes = merge_payloads({}, event.search_attributes)
         self._began = event
-        self._received = self.runtime.receive(event.header)
+        context, enter_step = self._received[0], self.runtime.loop.enter_step
+        if enter_step is not None:
+            context.run(enter_step)
         if self._definition.factory is not None:
-            self._handlers.instance = self._received[0].run(self._definition.factory)
+            self._handlers.instance = context.run(self._definition.factory)
 
     def _start_main(self, began: WorkflowExecutionStarted) -> None:
         loop = self.runtime.loop
@@ -329,8 +352,10 @@ class Execution:
             if (following := continuation(error)) is not None:
                 self._close(self._continue(following))
             elif isinstance(error, asyncio.CancelledError) and self._cancel_requested:
+                self._failed_with = error
                 self._close(CancelWorkflowExecution())
             elif runtime.is_failure(error):
+                self._failed_with = error
                 self._close(FailWorkflowExecution(failure=to_failure(error, self._converter)))
             else:
                 runtime.abort(error)

@@ -8,6 +8,7 @@ from typing import Any
 from monkit_workflow.converter import Converter
 from monkit_workflow.failures import decode_any
 from monkit_workflow.interceptors import Call, Interceptors
+from monkit_workflow.monitoring import trace_header
 from monkit_workflow.payload import Payload
 from monkit_workflow.propagators import Propagator, check_propagators
 
@@ -46,8 +47,8 @@ class Hooks:
         return self._interceptors.through(kind, call, last)
 
     def send(self, header: Mapping[str, Any]) -> dict[str, Payload]:
-        """The header of a call that is made now: what propagators say, and *header*, which goes before."""
-        values: dict[str, Any] = {}
+        """The header of a call that is made now: the trace, what propagators say, and *header*, which goes before."""
+        values: dict[str, Any] = dict(trace_header())
         for propagator in self._propagators:
             values.update(propagator.inject())
         values.update(header)

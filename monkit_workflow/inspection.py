@@ -74,9 +74,15 @@ def _functions(target: Any) -> Iterator[FunctionType]:
             parts = [member.__func__ if isinstance(member, staticmethod | classmethod) else member]
         for part in parts:
             for _ in range(_MOST_DECORATORS):
-                if isinstance(part, FunctionType) and is_own(part.__module__ or "", part.__code__.co_filename):
+                if isinstance(part, FunctionType) and is_own(_module(part), part.__code__.co_filename):
                     yield part
                 part = inspect.getattr_static(part, "__wrapped__", None)
+
+
+def _module(function: FunctionType) -> str:
+    """Where it was written; a decorator may give its own function the name of the module that it is used in."""
+    name = function.__globals__.get("__name__")
+    return name if isinstance(name, str) else ""
 
 
 @dataclass(slots=True)

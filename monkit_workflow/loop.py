@@ -21,7 +21,7 @@ from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple
 
 from monkit_workflow.errors import GuardError, WorkerError
@@ -81,7 +81,8 @@ class NumberedTask(asyncio.Task[T]):
     ) -> None:
         number = loop.next_number()
         self._hash = loop.salt + number
-        super().__init__(coro, loop=loop, name=name or f"task-{number}", context=context)
+        self.context = copy_context() if context is None else context
+        super().__init__(coro, loop=loop, name=name or f"task-{number}", context=self.context)
 
     def __hash__(self) -> int:
         return self._hash
@@ -100,6 +101,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Added to the hashes of tasks and futures; the same in every replay of a run."""
         self.keeper = keeper
         """Who made this loop: the runtime of the run."""
+        self.enter_step: Callable[[], None] | None = None
+        """Set by the owner: called in the context of each step before it."""
         self._on_error = on_error
         self._ready: deque[asyncio.Handle] = deque()
         self._count = 0
@@ -124,10 +127,12 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def drain(self) -> None:
         """Run what is ready, first in first out, until nothing is; inside `entered` only."""
-        ready = self._ready
+        ready, enter = self._ready, self.enter_step
         while ready and not self.stopped:
             handle = ready.popleft()
             if not handle._cancelled:  # the method costs a call each
+                if enter is not None:
+                    handle._context.run(enter)  # type: ignore[attr-defined]
                 handle._run()
 
     def ready(self) -> int:

@@ -48,6 +48,7 @@ from monkit_workflow.machines import (
     TimerMachine,
 )
 from monkit_workflow.matching import Pending, same_name
+from monkit_workflow.monitoring import forget_spans, mute
 from monkit_workflow.options import Cancellation
 from monkit_workflow.payload import Failure, Payload
 from monkit_workflow.recorded import RecordedValues
@@ -81,6 +82,7 @@ class Runtime:
         self.hooks = hooks
         self.context = Context()
         """Of the run: what its code sets there is not seen by other runs on the same thread."""
+        self.context.run(mute)
         # What the loop lacks raises NotImplementedError, as asyncio has it; only typeshed calls that abstract.
         self.loop = WorkflowLoop(self, self._callback_failed)  # type: ignore[abstract]
         self.info: WorkflowInfo | None = None
@@ -363,6 +365,7 @@ class Runtime:
         """End the code's coroutines; nothing that they do in their clean-up counts or is logged."""
         self.loop.read_only = False
         self.loop.stopped = self.replaying = self.recorded.replaying = True
+        forget_spans(task.context for task in self.loop.tasks())
         self.loop.close()
 
     def _callback_failed(self, context: dict[str, Any]) -> None:

@@ -37,6 +37,8 @@ class Stuck(Deadlock):
 class _Interrupt(BaseException):
     """Thrown into a thread; no `Exception`, so that no handler of the program swallows it."""
 
+    monkit_error_name = "Deadlock"
+
 
 class _Slice:
     """One call, on a thread once it is taken."""

@@ -176,6 +176,7 @@ class WorkflowRunner:
             run_id=task.run_id,
             namespace=self._service.namespace,
             hooks=self._hooks,
+            monitored=True,
         )
 
     async def _answer_query(self, run: _Run, task: WorkflowTask, query: Query) -> None:

@@ -14,6 +14,7 @@ from monkit_core.engine.asyncgen import async_generator_monitor
 
 __all__ = [
     "CURRENT",
+    "MUTED",
     "CounterCore",
     "DistributionCore",
     "DurationValCore",
@@ -60,6 +61,7 @@ name = _choose(os.environ.get("MONKIT_ENGINE"))
 if TYPE_CHECKING or name == "pure":
     from monkit_core.engine.pure import (
         CURRENT,
+        MUTED,
         CounterCore,
         DistributionCore,
         DurationValCore,
@@ -79,6 +81,7 @@ if TYPE_CHECKING or name == "pure":
 else:
     from monkit_core.engine.native import (
         CURRENT,
+        MUTED,
         CounterCore,
         DistributionCore,
         DurationValCore,

@@ -43,7 +43,7 @@ cdef extern from "native.h":
 
 __all__ = [
     "CURRENT", "CounterCore", "DistributionCore", "DurationValCore", "FloatValCore", "FuncCore", "IntValCore", "LiveCore",
-    "MeterCore", "Span", "Trace", "finish", "monitor_coroutine", "monitor_function", "monitor_generator", "start",
+    "MUTED", "MeterCore", "Span", "Trace", "finish", "monitor_coroutine", "monitor_function", "monitor_generator", "start",
 ]
 
 cdef enum:
@@ -495,6 +495,11 @@ cdef inline void unlink(Span span) noexcept:
 # The course of a call.
 
 
+cdef Span _muted = Span.__new__(Span)  # see `pure.spans.MUTED`
+_muted.finish_ns = 1
+MUTED = _muted
+
+
 cdef inline Span get_current():
     cdef PyObject* found
     PyContextVar_Get(_current, <PyObject*>None, &found)
@@ -515,6 +520,8 @@ cdef Span begin(FuncCore func, tuple args, Trace trace, object remote_parent):
     cdef LiveCore live
     cdef Edge edge
     cdef Span span = Span.__new__(Span)
+    if outer is _muted:
+        return unseen(span, func, args, trace)
     if trace is None and outer is not None:
         parent = outer
         trace = outer.trace
@@ -563,6 +570,17 @@ cdef Span begin(FuncCore func, tuple args, Trace trace, object remote_parent):
             live.span_started(span)
         except RecursionError:
             pass
+    return span
+
+
+cdef Span unseen(Span span, FuncCore func, tuple args, Trace trace):
+    """What a call gets where nothing is counted: a span of its own that has ended already and is current nowhere."""
+    span.func = func
+    span.trace = Trace.__new__(Trace, <LiveCore>func.live) if trace is None else trace
+    span.args = args
+    span._id = (monkit_mix(&_mixer) >> 1) or 1
+    span.thread_id = PyThread_get_thread_ident()
+    span.start_ns = span.finish_ns = monkit_now()
     return span
 
 

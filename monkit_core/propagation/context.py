@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from monkit_core.block import Block
 from monkit_core.func import Func
 from monkit_core.propagation.baggage import BaggageMember
-from monkit_core.span import CURRENT, Span, Trace
+from monkit_core.span import Span, Trace, current_span
 
 __all__ = ["NOTHING", "REMOTE", "SAMPLED", "TraceContext", "current_context"]
 
@@ -84,7 +84,7 @@ def current_context() -> TraceContext | None:
     The parent is the current span. A decision of this process goes before the
     one that arrived.
     """
-    span = CURRENT.get()
+    span = current_span()
     if span is None:
         return None
     trace = span.trace

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from monkit_core import Func, Registry, Scope, Span, Trace, current_span, watch_for_spans
+from monkit_core.engine import MUTED
 from tests.helpers import BOUND_S, check_idle, fresh_scope, live_names
 
 
@@ -93,7 +94,7 @@ def alive(kind: type, scope: Scope) -> int:
     gc.collect()
     found: list[Any] = [thing for thing in gc.get_objects() if type(thing) is kind]
     if kind is Span:
-        found = [span for span in found if span.func.scope_name == scope.name]
+        found = [span for span in found if span is not MUTED and span.func.scope_name == scope.name]
     return len(found)
 
 

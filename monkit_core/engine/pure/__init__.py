@@ -16,10 +16,11 @@ from monkit_core.engine.pure.numbers import (
     IntValCore,
     MeterCore,
 )
-from monkit_core.engine.pure.spans import CURRENT, FuncCore, LiveCore, Span, Trace
+from monkit_core.engine.pure.spans import CURRENT, MUTED, FuncCore, LiveCore, Span, Trace
 
 __all__ = [
     "CURRENT",
+    "MUTED",
     "CounterCore",
     "DistributionCore",
     "DurationValCore",

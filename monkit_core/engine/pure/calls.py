@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from monkit_core.clock import monotonic_ns
 from monkit_core.engine.pure.numbers import FOLD_AT, probe_stack
-from monkit_core.engine.pure.spans import CURRENT, Edge, Span, Trace, raw_record
+from monkit_core.engine.pure.spans import CURRENT, MUTED, Edge, Span, Trace, raw_record
 from monkit_core.errors import error_name, is_panic, is_success
 from monkit_core.recent import LEAST_RECORDS, MOST_BUFFERED, MOST_RECORDS, latency_class
 from monkit_core.variables import set_variable
@@ -69,6 +69,8 @@ def start(func: Func, args: tuple[str, ...] = (), trace: Trace | None = None, pa
         parent_id: of its remote parent, with *trace*.
     """
     outer = _current()
+    if outer is MUTED:
+        return _unseen(func, args, trace)
     span = Span()
     span.func = func
     span.outer = outer
@@ -124,6 +126,21 @@ def start(func: Func, args: tuple[str, ...] = (), trace: Trace | None = None, pa
         _orphan(parent, span)
     if trace.observers is not func.observers:  # mostly both are the one empty tuple
         trace.live.span_started(span)
+    return span
+
+
+def _unseen(func: Func, args: tuple[str, ...], trace: Trace | None) -> Span:
+    """What a call gets where nothing is counted: a span of its own that has ended already and is current nowhere."""
+    span = Span()
+    span.func = func
+    span.trace = Trace(func.live) if trace is None else trace
+    span.parent = span.outer = span.parent_id = None
+    span.args = args
+    span._id = span.annotations_dropped = 0
+    span.orphaned = span.panicked = False
+    span.error_name = span.progressed = span._children = span._annotations = None
+    span.thread_id = get_ident()
+    span.start_ns = span.finish_ns = monotonic_ns()
     return span
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from monkit_core.func import Func
     from monkit_core.span import Live, SpanObserver
 
-__all__ = ["CURRENT", "FuncCore", "LiveCore", "Span", "Trace", "raw_record"]
+__all__ = ["CURRENT", "MUTED", "FuncCore", "LiveCore", "Span", "Trace", "raw_record"]
 
 
 class LiveCore:
@@ -331,3 +331,8 @@ def raw_record(span: Span) -> RawRecord:
 
 
 CURRENT: ContextVar[Span | None] = ContextVar("monkit_span", default=None)
+
+MUTED = Span()
+"""Current where nothing is counted; never seen outside of the engine and `monkit_core.span`."""
+MUTED.outer = None
+MUTED.finish_ns = 1
