@@ -30,10 +30,11 @@ async def main() -> None:
 try:
     from monkit_workflow import activity, errors, workflow
     from monkit_workflow.activity_handle import ActivityHandle
-    from monkit_workflow.client import Client, UpdateHandle, WorkflowHandle
+    from monkit_workflow.client import Client
     from monkit_workflow.codecs import Codec, Compression, Encryption
     from monkit_workflow.connecting import connect
     from monkit_workflow.converter import Converter, JsonConverter
+    from monkit_workflow.handles import UpdateHandle, WorkflowHandle
     from monkit_workflow.history_file import RecordedHistory, read_history, write_history
     from monkit_workflow.interceptors import Call
     from monkit_workflow.options import Retry

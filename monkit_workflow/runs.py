@@ -13,7 +13,8 @@ from monkit_workflow.search_attributes import SearchValue, decode_attributes
 from monkit_workflow.service import Description, Listed, PendingActivity, Status
 
 if TYPE_CHECKING:
-    from monkit_workflow.client import Client, WorkflowHandle
+    from monkit_workflow.client import Client
+    from monkit_workflow.handles import WorkflowHandle
 
 __all__ = ["ActivityState", "RunDescription", "RunSummary", "description", "summary"]
 
