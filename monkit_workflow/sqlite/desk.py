@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from monkit_workflow.commands import Command
-from monkit_workflow.errors import AlreadyClosed, NotFound, QueryFailed, ResourceExhausted
+from monkit_workflow.errors import AlreadyClosed, QueryFailed, ResourceExhausted
 from monkit_workflow.filters import Filter
 from monkit_workflow.history import Event
 from monkit_workflow.payload import Failure, Payload, Payloads
@@ -34,27 +34,17 @@ from monkit_workflow.sqlite.calls import PENDING, Answers, Call
 from monkit_workflow.sqlite.describe import describe
 from monkit_workflow.sqlite.dispatch import Agenda, Lines, Poller
 from monkit_workflow.sqlite.listing import count_runs, list_runs
+from monkit_workflow.sqlite.questions import Question, Questions
 from monkit_workflow.sqlite.resets import reset
 from monkit_workflow.sqlite.rows import Tables
 from monkit_workflow.sqlite.state import Activity, RunState, Task
 from monkit_workflow.sqlite.transition import Transition
 
-__all__ = ["Desk", "Question"]
+__all__ = ["Desk"]
 
 
 _SWEEP = 64
 """So many come before those who have gone are looked for."""
-
-
-class Question:
-    """A query on its way: who asked, and what."""
-
-    __slots__ = ("call", "query", "run")
-
-    def __init__(self, run: int, query: Query, call: Call) -> None:
-        self.run = run
-        self.query = query
-        self.call = call
 
 
 class Desk:
@@ -70,10 +60,7 @@ class Desk:
         self.agenda = Agenda()
         self._delayed: defaultdict[str, set[int]] = defaultdict(set)
         self._known: defaultdict[str, set[str]] = defaultdict(set)
-        self._asked: dict[str, Question] = {}
-        """Queries that a worker has, by token."""
-        self._waiting: defaultdict[int, list[Question]] = defaultdict(list)
-        """Queries that wait for the end of a workflow task, by run."""
+        self._questions = Questions(out, self.workflow)
         self._watchers: defaultdict[int, list[Call]] = defaultdict(list)
         """Who waits for the end of a run."""
         self._changed: dict[int, None] = {}
@@ -146,13 +133,12 @@ class Desk:
         return PENDING
 
     def query(self, t: Transition, call: Call, request: QueryRequest) -> Any:
-        """`Service.query`: a question waits until no workflow task is due, so that it sees the latest state."""
+        """`Service.query`."""
         state = requests.run_of(t, request.workflow_id, request.run_id)
         if state.delayed:
             raise QueryFailed(f"workflow {state.workflow_id!r} cannot answer: the time of this run has not come")
-        self._ask(
-            state, Question(state.key, Query(name=request.name, input=request.input, header=request.header), call)
-        )
+        query = Query(name=request.name, input=request.input, header=request.header)
+        self._questions.ask(state, Question(state.key, query, call))
         return PENDING
 
     def update(self, t: Transition, call: Call, request: UpdateRequest) -> Any:
@@ -173,15 +159,6 @@ class Desk:
         self._updates.ask(state, request, call)
         self._changed[state.key] = None
         return PENDING
-
-    def _ask(self, state: RunState, question: Question) -> None:
-        task = state.task
-        if task is None:
-            self.workflow.add_ready(state.started.task_queue, question)
-        elif task.failure is not None and task.fails_here:
-            self.out.add(question.call, error=_unanswerable(state, task.failure))
-        else:
-            self._waiting[state.key].append(question)
 
     # Requests of workers.
 
@@ -241,10 +218,7 @@ class Desk:
         self, t: Transition, call: Call, token: str, result: Payload | None, failure: Failure | None
     ) -> None:
         """`Service.answer_query`."""
-        question = self._asked.pop(token, None)
-        if question is None:
-            raise NotFound("the query is not open any more")
-        self.out.add(question.call, result, None if failure is None else _query_failed(failure.message, failure))
+        self._questions.answer(token, result, failure)
 
     def complete_activity(self, t: Transition, call: Call, attempt: ActivityName, result: Payload | None) -> None:
         """`Service.complete_activity`."""
@@ -284,9 +258,7 @@ class Desk:
         if isinstance(task, ActivityTask):
             attempts.undo_attempt(t, *self._attempt(t, task.token))
             return
-        question = self._asked.pop(task.token, None)
-        if question is not None:
-            self._ask(self.runs.get(question.run), question)
+        if self._ask_again(task.token):
             return
         state = t.runs.get(attempts.parse_token(task.token)[0])
         answers.give_back_task(t, state, answers.held_task(state, task.token))
@@ -295,9 +267,7 @@ class Desk:
 
     def wake(self, t: Transition, call: Call, run: int, token: str) -> None:
         """A held workflow task or a query was not answered in time, or a task that had failed is due again."""
-        question = self._asked.pop(token, None)
-        if question is not None:
-            self._ask(self.runs.get(run), question)
+        if self._ask_again(token):
             return
         state = t.runs.get(run)
         task = state.task
@@ -307,6 +277,13 @@ class Desk:
             answers.time_out_task(t, state, task)
         elif task.visible_ns <= t.now_ns:
             self.workflow.add_ready(state.started.task_queue, run)
+
+    def _ask_again(self, token: str) -> bool:
+        """A worker has not answered a query; false if the token is of none."""
+        question = self._questions.take_back(token)
+        if question is not None:
+            self._questions.ask(self.runs.get(question.run), question)
+        return question is not None
 
     # Between batches.
 
@@ -368,9 +345,7 @@ class Desk:
                 self.workflow.add_ready(queue, state.key)
             else:
                 self.delay(queue, state.key, task.visible_ns)
-        if state.key in self._waiting and (task is None or task.fails_here):
-            for question in self._waiting.pop(state.key):
-                self._ask(state, question)
+        self._questions.settle(state)
 
     def delay(self, queue: str, run: int, visible_ns: int) -> None:
         """Offer a workflow task later, or when a new worker comes."""
@@ -393,11 +368,11 @@ class Desk:
             return None
         state = self.runs.get(question.run)
         if state.task is not None:
-            self._ask(state, question)
+            self._questions.ask(state, question)
             return None
         self._number += 1
         token = f"q{self._number}"
-        self._asked[token] = question
+        self._questions.hand_out(token, question)
         self.agenda.add(now_ns + state.started.task_timeout_ns, state.key, token)
         return WorkflowTask(
             token=token,
@@ -443,9 +418,8 @@ class Desk:
             Run and event of the attempts that are recorded as started.
         """
         self.tables, self.runs = tables, runs
-        questions = self._questions()
-        self._asked.clear()
-        self._waiting.clear()
+        questions = self._questions.all()
+        self._questions.clear()
         self.workflow.forget_ready()
         self.activity.forget_ready()
         self.agenda.clear()
@@ -464,43 +438,22 @@ class Desk:
                 started.append((run, event))
         self._changed = dict.fromkeys(self._updates.restore(runs.get))
         for question in questions:
-            self._ask(runs.get(question.run), question)
+            self._questions.ask(runs.get(question.run), question)
         for run in list(self._watchers):
             state = runs.get(run)
             if state.closing is not None:
                 self._closed.append(state)
         return started
 
-    def _questions(self) -> list[Question]:
-        """All queries that have no answer yet."""
-        found = [*self._asked.values(), *(item for items in self._waiting.values() for item in items)]
-        for line in self.workflow.lines():
-            found += [entry for entry in line.ready if isinstance(entry, Question)]
-        return found
-
     def asked_about(self) -> set[int]:
         """Runs about which a query is open."""
-        return {question.run for question in self._questions()}
+        return {question.run for question in self._questions.all()}
 
     def waiting(self) -> list[Call]:
         """Who waits for something other than a task."""
         watchers = [call for calls in self._watchers.values() for call in calls]
-        return [*(question.call for question in self._questions()), *watchers, *self._updates.calls()]
+        return [*(question.call for question in self._questions.all()), *watchers, *self._updates.calls()]
 
     def kept(self) -> set[Call]:
         """Who waits for anything."""
         return {*self.waiting(), *self.workflow.waiting(), *self.activity.waiting()}
-
-
-def _query_failed(message: str, failure: Failure) -> QueryFailed:
-    error = QueryFailed(message)
-    error.failure = failure
-    return error
-
-
-def _unanswerable(state: RunState, failure: Failure) -> QueryFailed:
-    return _query_failed(
-        f"workflow {state.workflow_id!r} cannot answer: its workflow task fails, "
-        f"last with {failure.type or failure.kind}: {failure.message}",
-        failure,
-    )

@@ -15,8 +15,9 @@ from monkit_workflow.errors import Unavailable
 from monkit_workflow.service import ActivityTask, WorkflowTask
 from monkit_workflow.sqlite.cache import RunCache
 from monkit_workflow.sqlite.calls import Call
-from monkit_workflow.sqlite.desk import Desk, Question
+from monkit_workflow.sqlite.desk import Desk
 from monkit_workflow.sqlite.dispatch import Agenda, Lines, Poller
+from monkit_workflow.sqlite.questions import Question
 from monkit_workflow.sqlite.rows import Tables, decode_event
 from monkit_workflow.sqlite.service import SqliteService
 from monkit_workflow.sqlite.transition import Transition
@@ -91,7 +92,7 @@ class _Desk(Desk):
 
     def _is_over(self, run: int, token: str) -> bool:
         task = self.runs.get(run).task
-        return token not in self._asked and (task is None or task.token != token)
+        return token not in self._questions and (task is None or task.token != token)
 
     def note(self, t: Transition) -> None:
         super().note(t)
