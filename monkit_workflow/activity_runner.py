@@ -84,6 +84,9 @@ class _Attempt:
     async def _send(self) -> None:
         """Send the newest details, now or when the last ones are old enough."""
         await asyncio.sleep(max(0.0, self._next_s - self._loop.time()))
+        await self._send_now()
+
+    async def _send_now(self) -> None:
         details, self._waiting = self._waiting or (), None
         self._next_s = self._loop.time() + self._interval_s
         try:
@@ -103,6 +106,12 @@ class _Attempt:
         """Nothing is sent any more."""
         if self._sender is not None:
             self._sender.cancel()
+
+    async def fail(self) -> None:
+        """As `end`; what was held back is sent, since the next attempt begins with it."""
+        self.end()
+        if self._waiting is not None and not self.cancelled:
+            await self._send_now()
 
 
 class ActivityRunner:
@@ -141,7 +150,7 @@ class ActivityRunner:
             attempt.end()
             await self._service.leave_open(task.token)
         except (asyncio.CancelledError, CancelledFailure) as error:
-            attempt.end()
+            await attempt.fail()
             if attempt.cancelled:
                 details = error.details if isinstance(error, CancelledFailure) else ()
                 await self._service.cancel_activity(task.token, tuple(map(self._converter.encode, details)))
@@ -152,7 +161,7 @@ class ActivityRunner:
         except OutOfTime as error:
             raise NotFound("its time was over") from error  # the service says so, and which time-out it was
         except Exception as error:
-            attempt.end()
+            await attempt.fail()
             LOG.info("activity %s, attempt %s failed", task.activity_type, task.attempt, exc_info=error)
             await self._service.fail_activity(task.token, to_failure(error, self._converter))
         else:

@@ -17,7 +17,7 @@ from monkit_workflow.sqlite.cache import RunCache
 from monkit_workflow.sqlite.calls import Call
 from monkit_workflow.sqlite.desk import Desk
 from monkit_workflow.sqlite.dispatch import Agenda, Lines, Poller
-from monkit_workflow.sqlite.questions import Question
+from monkit_workflow.sqlite.questions import Question, Questions
 from monkit_workflow.sqlite.rows import Tables, decode_event
 from monkit_workflow.sqlite.service import SqliteService
 from monkit_workflow.sqlite.transition import Transition
@@ -76,6 +76,7 @@ class _Desk(Desk):
         super().__init__(*arguments)
         self.workflow = _RoutedLines(self._route_workflow)
         self.activity: _RoutedLines[tuple[int, int]] = _RoutedLines(self._route_activity)
+        self._questions = Questions(self.out, self.workflow)
         self._conductor = conductor
         self._is_mocked = is_mocked
         self._happened: list[tuple[str, str, bytes]] = []

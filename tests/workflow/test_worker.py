@@ -724,3 +724,35 @@ def test_logger_of_workflows_may_be_used_elsewhere_and_says_whose_a_record_is(
     inside, outside = (record for record in caplog.records if record.name == "monkit_workflow.workflow")
     assert inside.workflow_id == "t"  # type: ignore[attr-defined]
     assert outside.message == "outside"
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_next_attempt_begins_with_the_newest_details_of_the_one_that_failed(is_async: bool) -> None:
+    found: list[tuple[Any, ...]] = []
+
+    def work() -> None:
+        found.append(activity.info().heartbeat_details)
+        for number in range(5):
+            activity.heartbeat(number)
+        if len(found) == 1:
+            raise ApplicationFailure("half done")
+
+    @activity.define(name="work")
+    async def asynchronous() -> None:
+        work()
+
+    @activity.define(name="work")
+    def plain() -> None:
+        work()
+
+    @workflow.define
+    async def working_on() -> None:
+        retry = Retry(initial=TINY, attempts=2)
+        await workflow.execute_activity("work", start_to_close=SHORT, heartbeat=SHORT, retry=retry)
+
+    async def scene() -> None:
+        async with working([working_on], [asynchronous if is_async else plain]) as client:
+            await (await client.start(working_on, id="w", **START)).result()
+
+    run(scene())
+    assert found == [(), (4,)]
