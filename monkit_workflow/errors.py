@@ -43,7 +43,6 @@ __all__ = [
     "WorkerError",
     "WorkflowError",
     "WorkflowFailed",
-    "continuation",
 ]
 
 

@@ -38,7 +38,7 @@ TYPES = {
     "LocalActivityOptions",
     "WorkflowInfo",
 }
-NOT_MET = {"ContinueAsNew", "WorkflowError", "continuation"}
+NOT_MET = {"ContinueAsNew", "WorkflowError"}
 """Names of `monkit_workflow.errors` that nobody has to handle."""
 
 
