@@ -151,7 +151,7 @@ def test_task_is_extended_while_a_local_activity_goes_on() -> None:
             return "worked"
 
         async with working([Patient], [work]) as client:
-            options: dict[str, Any] = {**START, "task_timeout": timedelta(seconds=1)}
+            options: dict[str, Any] = {**START, "task_timeout": timedelta(seconds=3)}
             handle = await client.start(Patient.run, id="p", **options)
             await gate.wait_for_arrival()
             await handle.signal(Patient.hear, "hello")

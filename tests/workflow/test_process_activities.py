@@ -97,7 +97,7 @@ async def spinning(mark: str, seconds: float) -> str:
 @workflow.define
 async def beating(mark: str) -> None:
     await workflow.execute_activity(
-        beat, mark, start_to_close=SHORT, heartbeat=timedelta(seconds=1), cancellation="wait"
+        beat, mark, start_to_close=SHORT, heartbeat=timedelta(seconds=4), cancellation="wait"
     )
 
 
@@ -177,7 +177,7 @@ def test_process_that_is_out_of_time_is_killed(tmp_path: Path) -> None:
         mark = tmp_path / "pid"
         async with working([spinning, computing], [spin, compute], processes=1) as client:
             await warm_up(client)
-            handle = await client.start(spinning, str(mark), 1.0, id="s", **START)
+            handle = await client.start(spinning, str(mark), 3.0, id="s", **START)
             pid = int(await read(mark))
             assert await handle.result() == "start_to_close"
 
