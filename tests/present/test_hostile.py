@@ -150,7 +150,7 @@ def check_pages(hostile: str) -> None:
         elif path.endswith("/svg"):
             drawn, plain_picture = ET.fromstring(answer.body), ET.fromstring(usual.encode())
             check_picture(drawn, "graph")
-            assert [element.tag for element in drawn.iter()] == [element.tag for element in plain_picture.iter()]
+            assert elements(drawn) == elements(plain_picture)
         elif path.endswith("/dot"):
             graph, plain = parse_dot(page), parse_dot(usual)
             assert (len(graph.labels), len(graph.edges)) == (len(plain.labels), len(plain.edges))
@@ -158,6 +158,11 @@ def check_pages(hostile: str) -> None:
         else:
             assert len(page.splitlines()) == len(usual.splitlines()), path
             assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", page)
+
+
+def elements(picture: ET.Element) -> list[str]:
+    """What is drawn but words: which boxes have room for them depends on how long calls took."""
+    return [element.tag for element in picture.iter() if not element.tag.endswith("}text")]
 
 
 ACTIVE = frozenset(["base", "embed", "form", "iframe", "img", "input", "link", "meta", "object", "script", "style"])
