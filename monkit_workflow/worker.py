@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import warnings
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from types import TracebackType
@@ -201,18 +201,11 @@ class Worker:
             "threads": threads,
             "cache": cache,
         }
-        for name, number in numbers.items():
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1, not {number}")
+        _check_numbers(numbers, activities_per_second)
         self._guard: Mode = guard
         self._max_activities = max_activities
         self._max_workflow_tasks = max_workflow_tasks
         self._max_local_activities = max_local_activities
-        if activities_per_second is not None and not 0 < activities_per_second < float("inf"):
-            raise ValueError(f"activities_per_second must be above 0, not {activities_per_second}")
-        for item in self._activities.values():
-            if item.in_process:
-                check_portable(item.function)
         self._activities_per_second = activities_per_second
         self._processes = processes
         self._threads = threads
@@ -227,6 +220,9 @@ class Worker:
         signatures = [found for item in self._workflows.values() for found in item.signatures]
         for signature in signatures + [item.signature for item in self._activities.values()]:
             signature.check_types(self._client.converter)
+        for activity in self._activities.values():
+            if activity.in_process:
+                check_portable(activity.function)
         workflows = [item.subject for item in self._workflows.values()]
         for subject in (*workflows, *map(type, self._hooks.interceptors)):
             own(subject.__module__)  # also when it is installed as a package
@@ -310,6 +306,14 @@ class Worker:
         """Work until cancelled, for programs that do nothing else."""
         async with self:
             await asyncio.get_running_loop().create_future()
+
+
+def _check_numbers(numbers: Mapping[str, int], per_second: float | None) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, not {number}")
+    if per_second is not None and not 0 < per_second < float("inf"):
+        raise ValueError(f"activities_per_second must be above 0, not {per_second}")
 
 
 def _by_name(kind: str, definitions: Iterable[T]) -> dict[str, T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from monkit_workflow import Client, Retry, Worker, activity, connect, workflow
 from monkit_workflow.errors import ActivityFailure, ApplicationFailure, TimeoutFailure, WorkflowFailed
-from tests.workflow.running import QUEUE, SHORT, START, run, until, working
+from tests.workflow.running import QUEUE, SHORT, START, run, working
 
 
 @dataclass
@@ -56,15 +56,14 @@ def fail(how: str) -> None:
 def spin(mark: str) -> None:
     Path(mark).write_text(str(os.getpid()))
     while True:
-        time.sleep(0.01)
+        signal.pause()
 
 
 @activity.define(process=True)
 def beat(mark: str) -> None:
     Path(mark).write_text(str(os.getpid()))
     while True:
-        activity.heartbeat()
-        time.sleep(0.01)
+        activity.heartbeat()  # each is an answer of the worker's, so that this does not spin
 
 
 @activity.define(process=True)
@@ -119,13 +118,38 @@ async def warm_up(client: Client) -> None:
     await (await client.start(computing, 1, id="warm", **START)).result()
 
 
-async def read(path: Path) -> str:
-    async def written() -> bool:
-        await asyncio.sleep(0.001)
-        return path.exists() and bool(path.read_text())
+async def readable(descriptor: int) -> None:
+    """Wait until there is something to read, or the process of a descriptor has ended."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
 
-    await until(written)
-    return path.read_text()
+
+class Letterbox:
+    """What a process writes a line into, and a test waits at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = str(folder / "letterbox")
+        os.mkfifo(self.path)
+        self._descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+
+    async def read(self) -> str:
+        await readable(self._descriptor)
+        return os.read(self._descriptor, 1000).decode()
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+@pytest.fixture
+def letterbox(tmp_path: Path) -> Iterator[Letterbox]:
+    box = Letterbox(tmp_path)
+    yield box
+    box.close()
 
 
 def test_values_and_heartbeats_travel_to_a_process_and_back() -> None:
@@ -172,42 +196,35 @@ def test_next_attempt_gets_a_new_process() -> None:
     run(scene())
 
 
-def test_process_that_is_out_of_time_is_killed(tmp_path: Path) -> None:
+def test_process_that_is_out_of_time_is_killed(letterbox: Letterbox) -> None:
     async def scene() -> None:
-        mark = tmp_path / "pid"
         async with working([spinning, computing], [spin, compute], processes=1) as client:
             await warm_up(client)
-            handle = await client.start(spinning, str(mark), 3.0, id="s", **START)
-            pid = int(await read(mark))
+            handle = await client.start(spinning, letterbox.path, 3.0, id="s", **START)
+            process = os.pidfd_open(int(await letterbox.read()))
             assert await handle.result() == "start_to_close"
-
-            async def gone() -> bool:
-                await asyncio.sleep(0.001)
-                return not alive(pid)
-
-            await until(gone)
+            await readable(process)
+            os.close(process)
 
     run(scene())
 
 
-def test_process_ends_with_its_worker(tmp_path: Path) -> None:
+def test_process_ends_with_its_worker(letterbox: Letterbox) -> None:
     async def scene() -> None:
-        mark = tmp_path / "pid"
         async with working([spinning], [spin]) as client:
-            await client.start(spinning, str(mark), 3600.0, id="s", **START)
-            pid = int(await read(mark))
+            await client.start(spinning, letterbox.path, 3600.0, id="s", **START)
+            pid = int(await letterbox.read())
         assert not alive(pid)
 
     run(scene())
 
 
-def test_process_learns_by_its_heartbeat_that_it_was_given_up(tmp_path: Path) -> None:
+def test_process_learns_by_its_heartbeat_that_it_was_given_up(letterbox: Letterbox) -> None:
     async def scene() -> None:
-        mark = tmp_path / "pid"
         async with working([beating, computing], [beat, compute], processes=1) as client:
             await warm_up(client)
-            handle = await client.start(beating, str(mark), id="b", **START)
-            pid = int(await read(mark))
+            handle = await client.start(beating, letterbox.path, id="b", **START)
+            pid = int(await letterbox.read())
             await handle.cancel()
             with pytest.raises(WorkflowFailed, match="cancelled"):
                 await handle.result()
@@ -216,12 +233,11 @@ def test_process_learns_by_its_heartbeat_that_it_was_given_up(tmp_path: Path) ->
     run(scene())
 
 
-def test_process_may_leave_its_attempt_open(tmp_path: Path) -> None:
+def test_process_may_leave_its_attempt_open(letterbox: Letterbox) -> None:
     async def scene() -> None:
-        path = tmp_path / "token"
         async with working([leaving], [leave]) as client:
-            handle = await client.start(leaving, str(path), id="l", **START)
-            await client.activity(token=await read(path)).complete("done")
+            handle = await client.start(leaving, letterbox.path, id="l", **START)
+            await client.activity(token=await letterbox.read()).complete("done")
             assert await handle.result() == "done"
 
     run(scene())
