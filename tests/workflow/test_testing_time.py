@@ -216,7 +216,7 @@ def test_what_makes_time_stand_still_for_long_is_named(
         told = asyncio.Event()
 
         def warning(*words: object) -> None:
-            warn(*words)  # type: ignore[arg-type]
+            warn(*words)
             told.set()
 
         monkeypatch.setattr(conductor.LOG, "warning", warning)
