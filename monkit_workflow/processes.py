@@ -60,28 +60,40 @@ class _Process:
 
     def talk(self, function: Callable[..., Any], values: Sequence[Any], attempt: Attempt) -> Any:
         """Have *function* called there; blocks. Raises what it raised, and `ApplicationFailure` if the process died."""
+        self._send((function, tuple(values), attempt.info))
+        while True:
+            kind, value = self._receive()
+            if kind == "returned":
+                return value
+            if kind == "raised":
+                error, stack = value
+                setattr(error, REMOTE_STACK, stack)
+                raise error
+            if kind == "later":
+                raise CompleteLater
+            if kind == "heartbeat":
+                with suppress(CancelledFailure):  # the answer says so
+                    attempt.heartbeat(value)
+            self._send(attempt.cancelled)
+
+    def _send(self, message: object) -> None:
         try:
-            self.line.send((function, tuple(values), attempt.info))
-            while True:
-                kind, value = self.line.recv()
-                if kind == "returned":
-                    return value
-                if kind == "raised":
-                    error, stack = value
-                    setattr(error, REMOTE_STACK, stack)
-                    raise error
-                if kind == "later":
-                    raise CompleteLater
-                if kind == "heartbeat":
-                    with suppress(CancelledFailure):  # the answer says so
-                        attempt.heartbeat(value)
-                self.line.send(attempt.cancelled)
+            self.line.send(message)
+        except OSError:
+            raise self._died() from None
+
+    def _receive(self) -> Message:
+        try:
+            message: Message = self.line.recv()
         except (EOFError, OSError):
-            self.process.join()
-            code = self.process.exitcode
-            raise ApplicationFailure(
-                f"the process of the activity died, exit code {code}", type="ProcessDied"
-            ) from None
+            raise self._died() from None
+        return message
+
+    def _died(self) -> ApplicationFailure:
+        self.process.join()
+        return ApplicationFailure(
+            f"the process of the activity died, exit code {self.process.exitcode}", type="ProcessDied"
+        )
 
     def kill(self) -> None:
         """End it now; whoever talks to it hears that it died."""

@@ -45,6 +45,8 @@ def fail(how: str) -> None:
             raise ApplicationFailure("it is broken", 7, type="Broken")
         case "strangely":
             raise Strange("un", "usual")
+        case "by the system":
+            Path("/nowhere/at/all").read_text()
         case "for good":
             os.kill(os.getpid(), signal.SIGKILL)
         case "at once":
@@ -166,7 +168,12 @@ def test_values_and_heartbeats_travel_to_a_process_and_back() -> None:
 
 @pytest.mark.parametrize(
     ("how", "type_name", "text"),
-    [("plainly", "Broken", "it is broken"), ("strangely", "Strange", "unusual"), ("for good", "ProcessDied", "-9")],
+    [
+        ("plainly", "Broken", "it is broken"),
+        ("strangely", "Strange", "unusual"),
+        ("by the system", "FileNotFoundError", "/nowhere"),
+        ("for good", "ProcessDied", "-9"),
+    ],
 )
 def test_failure_of_a_process_is_the_activity_s(how: str, type_name: str, text: str) -> None:
     async def scene() -> None:
