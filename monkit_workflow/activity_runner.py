@@ -29,7 +29,7 @@ from monkit_workflow.hooks import Hooks
 from monkit_workflow.info import moment
 from monkit_workflow.interceptors import Call
 from monkit_workflow.payload import Payload, Payloads
-from monkit_workflow.processes import ProcessPool
+from monkit_workflow.processes import ProcessPool, plainly
 from monkit_workflow.service import ActivityTask, Service
 
 __all__ = ["ActivityRunner", "OutOfTime", "RunningAttempt"]
@@ -197,7 +197,7 @@ class ActivityRunner:
             if definition.in_process:
                 remote = self._processes.run(definition.function, call.args, attempt)
                 return await _bounded(asyncio.create_task(remote), limit_s)
-            function = partial(contextvars.copy_context().run, definition.function, *call.args)
+            function = partial(contextvars.copy_context().run, plainly, definition.function, *call.args)
             return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
         with monitoring.attempt(definition.name, header):

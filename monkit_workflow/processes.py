@@ -25,7 +25,7 @@ from monkit_workflow.activity import CURRENT, ActivityInfo, Attempt, CompleteLat
 from monkit_workflow.errors import ApplicationFailure, CancelledFailure
 from monkit_workflow.failures import REMOTE_STACK
 
-__all__ = ["ProcessPool", "check_portable"]
+__all__ = ["ProcessPool", "check_portable", "plainly"]
 
 Message = tuple[Literal["heartbeat", "ask", "returned", "raised", "later"], Any]
 """What a process says; after the first two it waits for whether its attempt was given up."""
@@ -44,6 +44,14 @@ def check_portable(function: Callable[..., Any]) -> None:
         raise TypeError(
             f"the activity {name} cannot run in a process: it has to be a function at the top of a module ({problem})"
         ) from None
+
+
+def plainly(function: Callable[..., Any], *values: Any) -> Any:
+    """Call *function*; a `StopIteration`, which no future can hold, becomes a `RuntimeError` as in a coroutine."""
+    try:
+        return function(*values)
+    except StopIteration as error:
+        raise RuntimeError(f"{getattr(function, '__qualname__', function)} raised StopIteration") from error
 
 
 class _Process:
@@ -189,7 +197,7 @@ def _die_with_parent() -> None:
 def _call(line: Connection, function: Callable[..., Any], values: tuple[Any, ...], info: ActivityInfo) -> Message:
     token = CURRENT.set(_Remote(line, info))
     try:
-        return "returned", function(*values)
+        return "returned", plainly(function, *values)
     except CompleteLater:
         return "later", None
     except Exception as error:

@@ -108,7 +108,7 @@ class SliceRunner:
         Raises:
             Deadlock: it used up its processor time.
             Stuck: *timeout_ns* passed.
-            WorkerError: it raised what is no `Exception`.
+            WorkerError: it raised what is no `Exception`, or `StopIteration`.
             Exception: what *call* raised.
         """
         future: asyncio.Future[T] = self._loop.create_future()
@@ -160,9 +160,9 @@ class SliceRunner:
         except BaseException as error:
             if job.reason:  # perhaps inside of a group, where a TaskGroup has put it
                 raise Deadlock(job.reason) from None
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not isinstance(error, StopIteration):
                 raise
-            # An exit or the like: it would end a thread, where only the run can end.
+            # An exit or the like would end a thread, where only the run can end; StopIteration no future can hold.
             raise WorkerError(f"workflow code raised {type(error).__name__}: {error}") from error
 
     def _over(self, job: _Slice) -> None:

@@ -726,6 +726,45 @@ def test_logger_of_workflows_may_be_used_elsewhere_and_says_whose_a_record_is(
     assert outside.message == "outside"
 
 
+def test_plain_activity_that_raises_stop_iteration_fails() -> None:
+    @activity.define
+    def take() -> int:
+        return next(iter([]))
+
+    @workflow.define
+    async def taking() -> int:
+        return await workflow.execute_activity(take, start_to_close=SHORT)
+
+    async def scene() -> None:
+        async with working([taking], [take], max_activities=1) as client:
+            with pytest.raises(WorkflowFailed, match="StopIteration"):
+                await (await client.start(taking, id="t", **START)).result()
+
+    run(scene())
+
+
+def test_plain_handler_that_raises_stop_iteration_fails_the_task() -> None:
+    @workflow.define
+    class Taking:
+        @workflow.run
+        async def run(self) -> None:
+            await workflow.wait_condition(lambda: False)
+
+        @workflow.signal
+        def take(self) -> None:
+            next(iter([]))
+
+    async def scene() -> None:
+        async with working([Taking]) as client:
+            handle = await client.start(Taking.run, id="t", **START)
+            await handle.signal(Taking.take)
+            while (failure := (await handle.describe()).task_failure) is None:
+                await asyncio.sleep(0)
+            assert "StopIteration" in failure.message
+
+    run(scene())
+
+
 @pytest.mark.parametrize("is_async", [True, False])
 def test_next_attempt_begins_with_the_newest_details_of_the_one_that_failed(is_async: bool) -> None:
     found: list[tuple[Any, ...]] = []
