@@ -130,6 +130,9 @@ class LocalRunner:
         return LocalOutcome(None, failure, task.attempt)
 
 
+_NOT_BEGUN = LocalOutcome(None, Failure(kind="canceled", message="given up before it began"), 1)
+
+
 class LocalWork:
     """The local activities of one run that go on."""
 
@@ -152,7 +155,11 @@ class LocalWork:
     async def wait(self, seconds: float) -> list[tuple[LocalActivity, LocalOutcome]]:
         """Take what has ended, waiting up to *seconds* for the first; empty if none has."""
         await asyncio.wait(self._running.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        ended = [(activity, running.result()) for activity, running in self._running.items() if running.done()]
+        ended = [
+            (activity, _NOT_BEGUN if running.cancelled() else running.result())
+            for activity, running in self._running.items()
+            if running.done()
+        ]
         for activity, _ in ended:
             del self._running[activity]
         return ended

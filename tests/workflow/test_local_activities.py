@@ -198,6 +198,35 @@ def test_local_activity_that_was_given_up_is_cancelled() -> None:
     run(scene())
 
 
+@workflow.define
+async def hesitating() -> list[bool]:
+    at_once = workflow.start_local_activity(double, 1, start_to_close=SHORT)
+    at_once.cancel()
+    first, second = (workflow.start_local_activity("slow", start_to_close=SHORT) for _ in range(2))
+    await workflow.execute_activity(double, 2, start_to_close=SHORT)
+    for waiting in (second, first):  # the second has no slot yet
+        waiting.cancel()
+    await workflow.execute_activity(double, 3, start_to_close=SHORT)
+    return [item.cancelled() for item in (at_once, first, second)]
+
+
+def test_local_activity_that_is_given_up_before_it_began_holds_nothing_up() -> None:
+    async def scene() -> None:
+        @activity.define
+        async def slow() -> None:
+            await asyncio.get_running_loop().create_future()
+
+        async with working([hesitating], [slow, double], max_local_activities=1) as client:
+            options: dict[str, Any] = {**START, "task_timeout": timedelta(seconds=3)}
+            handle = await client.start(hesitating, id="h", **options)
+            assert await handle.result() == [True, True, True]
+            history = await handle.history()
+            assert not [event for event in history.events if type(event).__name__ == "WorkflowTaskTimedOut"]
+            assert replay(history, hesitating).status == "completed"
+
+    run(scene())
+
+
 def test_local_activity_runs_again_when_its_worker_stopped_before_it_was_recorded(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/runs.db"
 
